@@ -1,0 +1,342 @@
+"""The only place that touches the outside. One Protocol per port; `real.py` and `simulated.py` build them all.
+
+Every port speaks the same three words about a thing it keeps, named from the container's id:
+
+    make it    idempotent: making what is there is fine
+    drop it    idempotent: dropping what is not there is fine
+    look       what the kernel shows of it now, in one or more lines for a person, or None when it is not there
+
+Errors are `EngineError`s (`HostFailed`, `CannotRun`, `Unavailable`, `NotFound`), translated inside the port. Nothing here is
+cancelled half way: a syscall in a thread cannot be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from engine.model.container import Container, Endpoint
+from engine.model.image import Image
+from engine.model.interface import LogLine
+from engine.model.network import Network
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What this host is. Read once at start; plain data, so that pure functions can use it."""
+
+    root: str = "/var/lib/longshore"
+    exec_root: str = "/run/longshore"
+    architecture: str = "amd64"
+    """Go's name for it."""
+    kernel: tuple[int, int] = (6, 1)
+    kernel_release: str = ""
+    cgroup_version: int = 1
+    cgroup_parent: str = "/longshore"
+    systemd_cgroup: bool = False
+    controllers: frozenset[str] = frozenset()
+    """cgroup controllers a limit can be given to; `swap` stands for memory+swap accounting."""
+    capabilities: tuple[str, ...] = ()
+    """The engine's own bounding set, `CAP_CHOWN` and so on: the most a container can get."""
+    cpus: int = 1
+    memory: int = 0
+    hostname: str = ""
+    ping_group_range: bool = True
+    """Has the kernel `net.ipv4.ping_group_range` and `ip_unprivileged_port_start`?"""
+    bridge: str = "longshore0"
+    containerd_version: str = ""
+    runc_version: str = ""
+
+
+class User(Struct, frozen=True, kw_only=True):
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+
+
+class Exit(Struct, frozen=True, kw_only=True):
+    pid: int
+    """0 when unknown."""
+    status: int
+    at: datetime
+    lost: bool = False
+    """Nobody saw the exit: the status is a guess (255, or 137 when the shim was killed)."""
+
+
+class Freeze(Struct, frozen=True, kw_only=True):
+    """The freezer's files of one cgroup, v1 or v2, in one shape."""
+
+    kernel: str
+    """`thawed`, `freezing` or `frozen`."""
+    self_frozen: bool
+    parent_frozen: bool
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    id: str
+    pid: int
+    status: str
+    """`created`, `running`, `stopped`, `paused` or `pausing`."""
+    exit: Exit | None = None
+
+
+class Records(Protocol):
+    """The data root's records. `kind` is `containers` or `network`."""
+
+    async def save(self, kind: str, id: str, data: bytes, *, sync: bool = False) -> None:
+        """Write one record: temporary file, fdatasync, rename; `sync`: the directory too. Raises when it did not last."""
+
+    async def load(self, kind: str) -> dict[str, bytes]:
+        """Every record, after sweeping what a crash left half made or half removed."""
+
+    async def forget(self, kind: str, id: str) -> None:
+        """Remove the record and its directory: renamed `<id>-removing`, synced, then unlinked."""
+
+
+class Files(Protocol):
+    """A container's own directory, `containers/<id>/`."""
+
+    async def make(self, id: str, hostconfig: bytes) -> None:
+        """`checkpoints/` and the readers' copy `hostconfig.json`."""
+
+    async def drop(self, id: str) -> None: ...
+
+    async def look(self, id: str) -> str | None: ...
+
+    async def make_network(self, c: Container) -> None:
+        """`hostname`, `hosts` and `resolv.conf`, edited in place: they may be bind-mounted already."""
+
+    async def drop_network(self, id: str) -> None: ...
+
+    async def look_network(self, id: str) -> str | None: ...
+
+
+class Rootfs(Protocol):
+    """The overlay2 store of one container: its two layers and the union mount."""
+
+    async def make_init(self, init_id: str, lower: tuple[str, ...]) -> None:
+        """The init layer with the files that are mounted over or wanted in every container."""
+
+    async def make_writable(self, mount_id: str, init_id: str, lower: tuple[str, ...], chain_id: str, id: str) -> None: ...
+
+    async def drop_layer(self, layer: str, id: str = "") -> None:
+        """Remove a layer's directory and its short link. With `id`: the entry in `layerdb/mounts/<id>` too."""
+
+    async def look_layer(self, layer: str) -> str | None: ...
+
+    async def mount(self, mount_id: str) -> str:
+        """Mount the union; its path."""
+
+    async def unmount(self, mount_id: str) -> None: ...
+
+    async def look_mount(self, mount_id: str) -> str | None: ...
+
+    async def make_directory(self, mount_id: str, path: str) -> None:
+        """The working directory, inside the root, no symlink followed out of it."""
+
+    async def user(self, mount_id: str, user: str, groups: tuple[str, ...]) -> User:
+        """Look a user up in the root's own `/etc/passwd` and `/etc/group`."""
+
+    def merged(self, mount_id: str) -> str:
+        """Path of the union mount."""
+
+    async def sizes(self, mount_id: str) -> tuple[int, int]:
+        """Bytes and files in the writable layer."""
+
+
+class Images(Protocol):
+    """The image store, `image/overlay2/` and the read-only layers of `overlay2/`."""
+
+    async def load_all(self) -> list[Image]: ...
+
+    async def find(self, reference: str) -> Image:
+        """By name, digest, id or id prefix (reference 8.9). Raises `NotFound`, `Invalid`."""
+
+    async def load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[str]:
+        """Take in a `docker save` archive; yields `Loaded image: ...` lines."""
+
+    async def make_busybox(self) -> Image:
+        """The first image, from the host's static busybox. Made once."""
+
+
+class Netns(Protocol):
+    """Network namespaces kept by a file below `netns/`."""
+
+    async def make(self, name: str) -> None:
+        """A new namespace with `lo` up, kept by a bind mount."""
+
+    async def drop(self, name: str) -> None: ...
+
+    async def look(self, name: str) -> str | None: ...
+
+    def path(self, name: str) -> str: ...
+
+
+class Links(Protocol):
+    """Bridges and cables, by netlink."""
+
+    async def make_bridge(self, network: Network) -> None: ...
+
+    async def drop_bridge(self, network: Network) -> None: ...
+
+    async def look_bridge(self, bridge: str) -> str | None: ...
+
+    async def choose_subnet(self, pools: tuple[tuple[str, int], ...], taken: tuple[str, ...]) -> str:
+        """The first free range of the pools that no host route and no name server uses."""
+
+    async def plug(self, endpoint: Endpoint, netns: str, owner: str) -> None:
+        """A veth pair: one end a port of the bridge, the other inside as `interface`. `owner` is its ifalias."""
+
+    async def unplug(self, endpoint: Endpoint, owner: str) -> None: ...
+
+    async def look_plug(self, endpoint: Endpoint, owner: str) -> str | None: ...
+
+    async def address(self, endpoint: Endpoint, netns: str) -> None:
+        """Address, link up, default route, inside the namespace."""
+
+    async def unaddress(self, endpoint: Endpoint, netns: str) -> None: ...
+
+    async def look_address(self, endpoint: Endpoint, netns: str) -> str | None: ...
+
+
+class Firewall(Protocol):
+    """Our own nft table, and an own chain beside a stranger's dropping FORWARD policy."""
+
+    async def make(self, network: Network) -> None: ...
+
+    async def drop(self, network: Network) -> None: ...
+
+    async def look(self, network: Network) -> str | None: ...
+
+
+class Stdio(Protocol):
+    """The process's output: FIFOs, the copier to the json-file log, and the keeper that holds the FIFOs for us."""
+
+    async def make(self, id: str, log_path: str) -> None:
+        """FIFOs made, kept and being copied to the log. After a restart: taken up where the last engine stopped."""
+
+    async def drop(self, id: str, log_path: str) -> None:
+        """Copy what is left, then close and remove the FIFOs."""
+
+    async def look(self, id: str) -> str | None: ...
+
+    def paths(self, id: str) -> tuple[str, str]:
+        """The FIFOs of stdout and stderr."""
+
+    def log_path(self, id: str) -> str: ...
+
+    def read(self, id: str, *, follow: bool, tail: int | None) -> AsyncIterator[LogLine]:
+        """The log, oldest first; with `follow` until the log is closed by `drop`."""
+
+
+class Tasks(Protocol):
+    """containerd: containers (spec), tasks (shim and runc), exits."""
+
+    async def register(self, id: str, spec: dict[str, Any]) -> None:
+        """Hand the OCI spec to containerd. A leftover of the same id is replaced."""
+
+    async def unregister(self, id: str) -> None: ...
+
+    async def look_registered(self, id: str) -> str | None: ...
+
+    async def create(self, id: str, stdout: str, stderr: str) -> int:
+        """Shim, bundle, `runc create`; pid of the init, parked. Raises `CannotRun`."""
+
+    async def delete(self, id: str) -> None:
+        """Delete the task, killing it first where it still runs."""
+
+    async def start(self, id: str) -> None:
+        """Arm the exit wait, then let the process go. Starting what runs is fine. Raises `CannotRun`."""
+
+    async def look(self, id: str) -> Task | None: ...
+
+    async def all(self) -> list[Task]: ...
+
+    async def kill(self, id: str, signal: int) -> None:
+        """Send a signal to the init. Raises `NotFound` when there is no process any more."""
+
+    async def wait(self, id: str) -> Exit:
+        """The task's exit, however long it takes. Many may wait; every one gets the same."""
+
+    async def pause(self, id: str) -> None:
+        """Freeze. Freezing what is frozen is fine, also when it was frozen from outside."""
+
+    async def resume(self, id: str) -> None: ...
+
+    async def probe(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
+        """Run a command inside and wait: exit code and at most `limit` bytes of its output.
+
+        Raises `TimeoutError` after `timeout` seconds from the start of the process, which is then killed and reaped.
+        """
+
+    async def forget_exec(self, id: str, exec_id: str) -> None:
+        """Reap an exec that a dead engine left behind."""
+
+    def on_exit(self, callback: Callable[[str, Exit], None]) -> None:
+        """Be told of every exit of an armed task."""
+
+    def on_trouble(self, callback: Callable[[str], None]) -> None:
+        """Be told when containerd goes away (a sentence) and when it is back (empty)."""
+
+    async def adopt(self, id: str) -> None:
+        """Arm the exit wait of a task that a former engine started."""
+
+
+class Cgroups(Protocol):
+    """The kernel's cgroup files of a container."""
+
+    async def freezer(self, id: str) -> Freeze | None: ...
+
+    async def thaw(self, id: str) -> None:
+        """Thaw by file: what recovery and a failed freeze need when containerd cannot."""
+
+    async def populated(self, id: str) -> bool: ...
+
+    async def drop(self, id: str) -> None:
+        """Remove the container's cgroups, once empty."""
+
+    async def usage(self, id: str) -> tuple[int, int, int] | None:
+        """CPU nanoseconds used so far, memory bytes, memory limit in bytes."""
+
+    def changes(self) -> AsyncIterator[str]:
+        """Ids whose freezer changed (v2: inotify on cgroup.events; v1: hints only)."""
+
+    def path(self, id: str) -> str:
+        """Where a person finds the freezer's file."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """All ports of one host."""
+
+    facts: Facts
+    records: Records
+    files: Files
+    rootfs: Rootfs
+    images: Images
+    netns: Netns
+    links: Links
+    firewall: Firewall
+    stdio: Stdio
+    tasks: Tasks
+    cgroups: Cgroups
+    clock: Clock
+
+
+async def within(seconds: float, wait: Any) -> bool:
+    """Wait at most so long; False when the time ran out. The wait itself is cancelled, never a syscall."""
+    try:
+        await asyncio.wait_for(wait, seconds)
+    except TimeoutError:
+        return False
+    return True

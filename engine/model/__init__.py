@@ -1,0 +1,1 @@
+"""Pure data: what a container, an image, a network, a run and a frame are. Imports nothing of ours."""

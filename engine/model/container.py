@@ -1,0 +1,153 @@
+"""The record of one container: everything the engine knows, in one immutable value.
+
+On disk it is Docker's `config.v2.json`; what Docker has no key for is under `Longshore` (see `to_disk`).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from engine.model.errors import EngineError
+from engine.model.run import Run
+from engine.model.settings import Config, HostConfig
+from engine.model.status import Status
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Docker's zero time, `0001-01-01T00:00:00Z`."""
+
+OWN_KEY = "Longshore"
+
+
+class Probe(Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One health probe's result. Exit code -1: it could not run or ran too long."""
+
+    start: datetime
+    end: datetime
+    exit_code: int
+    output: str = ""
+
+
+class Health(Struct, frozen=True, kw_only=True, rename="pascal"):
+    status: str = "starting"
+    """`starting`, `healthy` or `unhealthy`."""
+    failing_streak: int = 0
+    log: tuple[Probe, ...] = ()
+    """The last five, oldest first."""
+
+
+class State(Struct, frozen=True, kw_only=True, rename="pascal"):
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = field(default=False, name="OOMKilled")
+    started_at: datetime = NEVER
+    finished_at: datetime = NEVER
+    health: Health | None = None
+
+
+class Layers(Struct, frozen=True, kw_only=True):
+    """The directories of `overlay2/` that make the container's file system."""
+
+    mount_id: str
+    """The writable layer."""
+    init_id: str
+    """The init layer below it."""
+    lower: tuple[str, ...] = ()
+    """Cache ids of the image's layers, top-most first."""
+    chain_id: str = ""
+    """Chain id of the image's top layer, `sha256:...`; empty without an image."""
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One cable into one network. Chosen before it is plugged, so that it can be found and pulled after a crash."""
+
+    network: str
+    """The network's name."""
+    network_id: str
+    endpoint_id: str
+    bridge: str
+    veth: str
+    """The host's end. `veth` and 11 hex digits of the container's id: all that fits in 15 characters."""
+    interface: str
+    """The container's end, `eth0`."""
+    address: str
+    prefix: int
+    gateway: str
+    mac: str
+
+
+class Container(Struct, frozen=True, kw_only=True, rename="pascal"):
+    id: str = field(name="ID")
+    name: str
+    created: datetime
+    path: str
+    args: tuple[str, ...]
+    config: Config
+    image: str = ""
+    """The image's id, `sha256:...`."""
+    state: State = State()
+    restart_count: int = 0
+    has_been_started_before: bool = False
+    has_been_manually_stopped: bool = False
+    # From here on: kept under `Longshore`.
+    host_config: HostConfig = HostConfig()
+    layers: Layers | None = None
+    endpoint: Endpoint | None = None
+    """None in mode `none`, and while stopped."""
+    held: tuple[str, ...] = ()
+    """Names of the steps whose effect is in the world, oldest first."""
+    run: Run | None = None
+    """The last operation, or the one in flight when `run.open`."""
+    asked_frozen: bool = False
+    """What was asked of the freezer; what is so, only the kernel knows."""
+    stopping: bool = False
+    """A signal to end was marked; recovery never sends it again."""
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+    @property
+    def sandbox(self) -> str:
+        """Name of the network namespace's file below `netns/`."""
+        return self.id[:12]
+
+    @property
+    def status(self) -> Status:
+        return self.state.status
+
+
+OWN = ("HostConfig", "Layers", "Endpoint", "Held", "Run", "AskedFrozen", "Stopping")
+
+
+def to_disk(c: Container) -> bytes:
+    """The record as `config.v2.json`: Docker's keys, and ours under one key of our own."""
+    record: dict[str, Any] = msgspec.to_builtins(c, builtin_types=(datetime,))
+    own = {key: record.pop(key) for key in OWN}
+    record["Name"] = "/" + c.name
+    record["Driver"] = "overlay2"
+    record["OS"] = "linux"
+    record["State"] |= c.status.flags()
+    record[OWN_KEY] = own
+    return msgspec.json.format(msgspec.json.encode(record), indent=1)
+
+
+def from_disk(data: bytes) -> Container:
+    """Read a record back. Errors: `EngineError` when the file is not one of ours."""
+    try:
+        record = msgspec.json.decode(data)
+        record |= record.pop(OWN_KEY)
+        record["Name"] = record["Name"].removeprefix("/")
+        return msgspec.convert(record, Container)
+    except (msgspec.MsgspecError, KeyError, AttributeError, TypeError) as error:
+        raise EngineError(f"cannot read the container's record: {error}") from error
+
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+"""A container's name, without the slash (Docker's rule: at least two characters)."""

@@ -1,0 +1,159 @@
+"""The world as a screen needs it: small rows, folded from frames, never fetched piece by piece."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.model.status import Status
+
+
+class Freezer(Struct, frozen=True, kw_only=True):
+    """What the kernel says of a container's cgroup freezer."""
+
+    kernel: str
+    """`thawed`, `freezing` or `frozen`."""
+    asked: bool
+    """What was asked of us."""
+    self_frozen: bool = False
+    parent_frozen: bool = False
+    ms: float = 0.0
+    """How long our last freeze or thaw took."""
+
+    @property
+    def word(self) -> str:
+        """The one word for the column, and who did it where it was not us."""
+        if self.kernel == "frozen":
+            if self.parent_frozen and not self.self_frozen:
+                return "FROZEN parent frozen"
+            return "FROZEN" if self.asked else "FROZEN from outside"
+        if self.kernel == "thawed" and self.asked:
+            return "thawed from outside"
+        return self.kernel
+
+
+class ContainerRow(Struct, frozen=True, kw_only=True):
+    """A container on one line, under a kilobyte."""
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    command: str
+    status: Status
+    created: datetime
+    exit_code: int = 0
+    pid: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str = ""
+    health: str = ""
+    """Empty: no health check."""
+    streak: int = 0
+    probes: str = ""
+    """The last probes, oldest first: `.` passed, `x` failed."""
+    freezer: Freezer | None = None
+    """None while there is no cgroup."""
+    mount_id: str = ""
+    init_id: str = ""
+    network: str = ""
+    address: str = ""
+    veth: str = ""
+    interface: str = ""
+    held: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Titles of what should be in the kernel and is not: deleted behind the engine's back."""
+    verb: str = ""
+    """The operation on its way, or empty."""
+    step: str = ""
+    at: int = 0
+    of: int = 0
+    lesson: bool = False
+    labels: dict[str, str] = {}
+
+    @property
+    def mounted(self) -> bool:
+        return "MountLayers" in self.held
+
+
+class LayerRow(Struct, frozen=True, kw_only=True):
+    id: str
+    size: int
+    made_by: str
+
+
+class ImageRow(Struct, frozen=True, kw_only=True):
+    id: str
+    tags: tuple[str, ...]
+    size: int
+    created: datetime | None
+    layers: tuple[LayerRow, ...] = ()
+    """Bottom first."""
+
+
+class NetworkRow(Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    bridge: str = ""
+    subnet: str = ""
+    gateway: str = ""
+    up: bool = False
+    """Does the kernel have the bridge?"""
+    nat: bool = False
+    """Does the kernel have its masquerade rule?"""
+
+
+class EngineRow(Struct, frozen=True, kw_only=True):
+    version: str = ""
+    containerd: str = ""
+    cgroup: str = ""
+    """`v1` or `v2`."""
+    cpus: int = 0
+    memory: int = 0
+    """Bytes of the host."""
+    trouble: str = ""
+    """A sentence when a part of the host is away (containerd), else empty."""
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """Live figures of one container: what changes without a record changing."""
+
+    id: str
+    cpu: float = 0.0
+    """Per cent of one core since the last sample."""
+    memory: int = 0
+    memory_limit: int = 0
+    rx: float = 0.0
+    """Bytes per second into the container."""
+    tx: float = 0.0
+    rw_size: int | None = None
+    """Bytes in the writable layer."""
+    changes: int | None = None
+    """Files in the writable layer."""
+
+
+class HostSample(Struct, frozen=True, kw_only=True):
+    cpu: float = 0.0
+    """Per cent of the whole host."""
+    memory_used: int = 0
+
+
+class World(Struct, frozen=True, kw_only=True):
+    containers: dict[str, ContainerRow] = {}
+    images: dict[str, ImageRow] = {}
+    networks: dict[str, NetworkRow] = {}
+    engine: EngineRow = EngineRow()
+    samples: dict[str, Sample] = {}
+    host: HostSample = HostSample()
+
+    def with_container(self, row: ContainerRow) -> World:
+        return replace(self, containers=self.containers | {row.id: row})
+
+    def without_container(self, id: str) -> World:
+        return replace(
+            self,
+            containers={k: v for k, v in self.containers.items() if k != id},
+            samples={k: v for k, v in self.samples.items() if k != id},
+        )
