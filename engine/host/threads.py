@@ -1,0 +1,28 @@
+"""Two thread pools: microsecond syscalls must never queue behind a minute's work.
+
+A thread cannot be cancelled. When the waiting task is cancelled the call still completes; so callers shield nothing and
+undo by looking at the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_short = ThreadPoolExecutor(max_workers=16, thread_name_prefix="syscall")
+_long = ThreadPoolExecutor(max_workers=4, thread_name_prefix="work")
+
+
+async def short(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a call of microseconds to milliseconds: mount, mkdir, a netlink socket."""
+    return await asyncio.get_running_loop().run_in_executor(_short, lambda: call(*args, **kwargs))
+
+
+async def long(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a call that may take seconds: unlinking a tree, hashing an archive."""
+    return await asyncio.get_running_loop().run_in_executor(_long, lambda: call(*args, **kwargs))
