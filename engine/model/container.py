@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.model.errors import EngineError
-from engine.model.run import Run
+from engine.model.run import Record, Way
 from engine.model.settings import Config, HostConfig
 from engine.model.status import Status
 
@@ -82,8 +82,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     mac: str
 
 
-class Container(Struct, frozen=True, kw_only=True, rename="pascal"):
-    id: str = field(name="ID")
+class Container(Record, frozen=True, kw_only=True, rename="pascal"):
     name: str
     created: datetime
     path: str
@@ -100,14 +99,10 @@ class Container(Struct, frozen=True, kw_only=True, rename="pascal"):
     layers: Layers | None = None
     endpoint: Endpoint | None = None
     """None in mode `none`, and while stopped."""
-    held: tuple[str, ...] = ()
-    """Names of the steps whose effect is in the world, oldest first."""
-    run: Run | None = None
-    """The last operation, or the one in flight when `run.open`."""
-    asked_frozen: bool = False
-    """What was asked of the freezer; what is so, only the kernel knows."""
-    stopping: bool = False
-    """A signal to end was marked; recovery never sends it again."""
+    signalled: tuple[int, ...] = ()
+    """Signals sent since the last start."""
+    warnings: tuple[str, ...] = ()
+    """What create dropped from the settings, and why."""
 
     @property
     def short_id(self) -> str:
@@ -120,10 +115,11 @@ class Container(Struct, frozen=True, kw_only=True, rename="pascal"):
 
     @property
     def status(self) -> Status:
-        return self.state.status
+        """Dead while its last operation could go neither forward nor back; else what the last step left."""
+        return Status.DEAD if self.run and self.run.way is Way.BROKEN else self.state.status
 
 
-OWN = ("HostConfig", "Layers", "Endpoint", "Held", "Run", "AskedFrozen", "Stopping")
+OWN = ("HostConfig", "Layers", "Endpoint", "Held", "Run", "Signalled", "Warnings")
 
 
 def to_disk(c: Container) -> bytes:

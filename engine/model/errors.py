@@ -72,6 +72,10 @@ class HostFailed(EngineError):
         self.errno = errno
 
 
+class DidNotHappen(HostFailed):
+    """What cannot be forced did not happen (no exit after SIGKILL): the operation ends where it is, nothing is taken back."""
+
+
 class CannotRun(HostFailed):
     """The runtime could not run the command. `exit_code` is 126, 127 or 128 as `docker run` reports it."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ Params = Mapping[str, Any]
     create   name, body (the JSON object of `POST /containers/create`)
     stop     signal, t            kill    signal           remove  force, v
 """
+
+NO_PARAMS: Params = MappingProxyType({})
 
 
 class LogLine(Struct, frozen=True, kw_only=True):
@@ -42,13 +45,13 @@ class EngineInterface(Protocol):
     def watch(self) -> AsyncIterator[Frame]:
         """A `Snapshot` first, then every frame. Closing the iterator ends it."""
 
-    async def do(self, verb: str, target: str = "", params: Params = {}) -> Done:
+    async def do(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Done:
         """Run a verb to its end. `target`: a container's name, id or unique prefix; empty for create."""
 
-    async def plan(self, verb: str, target: str = "", params: Params = {}) -> Plan:
+    async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
         """What would this do? Changes nothing."""
 
-    async def begin(self, verb: str, target: str = "", params: Params = {}) -> Plan:
+    async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
         """Begin a lesson: the verb stands at the gate before its first step, and the container is locked to others."""
 
     async def advance(self, target: str, move: Move) -> Plan:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Way(StrEnum):
@@ -18,7 +18,7 @@ class Way(StrEnum):
     UNDONE = "undone"
     """Walked back to where it began: the world is as before."""
     ENDED = "ended"
-    """A final step did not happen; what was done stays and the record says so."""
+    """A final step did not happen: the operation is over, the record says how things truly are."""
     BROKEN = "broken"
     """Neither forward nor back worked; recovery tries again."""
 
@@ -41,11 +41,11 @@ class Row(Struct, frozen=True, kw_only=True):
     title: str = ""
     mark: Mark = Mark.WAITING
     ms: float = 0.0
-    evidence: str | None = None
-    """What the kernel showed right after the step, on one line."""
 
 
 class Run(Struct, frozen=True, kw_only=True):
+    """An operation in flight, or the last one. Written with the record, so one rename commits both."""
+
     verb: str
     rows: tuple[Row, ...]
     began: datetime
@@ -57,11 +57,23 @@ class Run(Struct, frozen=True, kw_only=True):
     """Of a start that could not run its command: 126, 127 or 128."""
     ms: float = 0.0
     lesson: bool = False
+    forget: Way | None = None
+    """The end after which the record itself goes: UNDONE for create, DONE for remove."""
 
     @property
     def open(self) -> bool:
         """True while a crash now would have to be recovered from."""
         return self.way in (Way.FORWARD, Way.BACK, Way.BROKEN)
+
+
+class Record(Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What the mechanism needs of a record; a container is one."""
+
+    id: str = field(name="ID")
+    held: tuple[str, ...] = ()
+    """Names of the steps whose effect is in the world, oldest first."""
+    run: Run | None = None
+    """The last operation, or the one in flight when `run.open`."""
 
 
 class StepView(Struct, frozen=True, kw_only=True):

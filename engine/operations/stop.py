@@ -1,0 +1,19 @@
+"""stop: ask, wait, insist; then everything start put up is taken down, last first."""
+
+from __future__ import annotations
+
+from engine.flow.step import Operation, Reverse, Step
+from engine.host import Host
+from engine.model.container import Container
+from engine.model.status import Status
+from engine.steps import teardown
+from engine.steps.end import Insist, RecordExit, SendSignal, WaitForExit
+from engine.steps.task import Freeze
+
+
+def stop(c: Container, signal: int, seconds: float) -> Operation[Host, Container]:
+    """`seconds`: the grace time; negative: wait for ever."""
+    # A frozen process takes the signal when it thaws; asked first, it wakes up to it.
+    thaw: tuple[Step[Host, Container], ...] = (Reverse(Freeze()),) if c.status is Status.PAUSED else ()
+    down = tuple(step for step in teardown(c) if step.name != Freeze.__name__)
+    return Operation("stop", (SendSignal(signal), *thaw, WaitForExit(seconds), Insist(), RecordExit(), *down))
