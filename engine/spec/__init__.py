@@ -1,0 +1,1 @@
+"""Pure functions: what was asked for becomes settings, a specification, a result. No I/O."""
