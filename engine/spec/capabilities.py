@@ -6,24 +6,20 @@ from collections.abc import Iterable
 
 from engine.model.errors import Invalid
 
-ALL = tuple(
-    "CAP_" + name
-    for name in (
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
-        "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
-        "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-    ).split()
+_IN_ORDER = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 )
+_DEFAULT = (
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
+)
+
+ALL = tuple("CAP_" + name for name in _IN_ORDER.split())
 """Every capability in the kernel's own order, by number from 0."""
 
-DEFAULT = frozenset(
-    "CAP_" + name
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
-        "AUDIT_WRITE"
-    ).split()
-)
+DEFAULT = frozenset("CAP_" + name for name in _DEFAULT.split())
 """What a container gets when nothing is said."""
 
 EVERY = "CAP_ALL"
@@ -54,6 +50,7 @@ def check(add: Iterable[str], drop: Iterable[str], available: Iterable[str]) -> 
 def resolve(add: Iterable[str], drop: Iterable[str], available: Iterable[str]) -> tuple[str, ...]:
     """The capabilities of a container, in the kernel's order, clipped to what the engine may give."""
     added, dropped = {normal(name) for name in add}, {normal(name) for name in drop}
+    wanted: frozenset[str] | set[str]
     if EVERY in added:
         wanted = set(ALL) - dropped
     elif EVERY in dropped:

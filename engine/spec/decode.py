@@ -52,7 +52,7 @@ def decode_create(raw: bytes) -> CreateBody:
         body = replace(body, host_config=_with_beside(read, body.host_config))
     except msgspec.ValidationError as error:
         raise Invalid(f"the request's body has a wrong type: {error}", "send the type the Engine API asks for") from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the request's body is not valid JSON: {error}", "send one JSON object and nothing after it") from error
     body = replace(body, cmd=_tuple(body.cmd), entrypoint=_tuple(body.entrypoint))
     check_modes(body, body.host_config)
@@ -84,9 +84,7 @@ def _as_go(value: Any, kind: type[Struct]) -> Any:
     spelling = {field.encode_name.lower(): field for field in _fields(kind)}
     known = ((spelling[key.lower()].encode_name, inner) for key, inner in value.items() if key.lower() in spelling)
     return {
-        key: _as_go(inner, _NESTED[kind, key]) if (kind, key) in _NESTED else inner
-        for key, inner in known
-        if inner is not None
+        key: _as_go(inner, _NESTED[kind, key]) if (kind, key) in _NESTED else inner for key, inner in known if inner is not None
     }
 
 
@@ -117,9 +115,7 @@ def check_modes(config: Config, host_config: HostConfig) -> None:
     mode = host_config.network_mode
     joined, host = mode == "container" or mode.startswith("container:"), mode == "host"
     if joined and not mode.removeprefix("container").removeprefix(":"):
-        raise Invalid(
-            f"HostConfig.NetworkMode {mode!r} names no container", "write container:NAME with the container to join"
-        )
+        raise Invalid(f"HostConfig.NetworkMode {mode!r} names no container", "write container:NAME with the container to join")
     conflicts = (
         (joined and config.hostname, "Hostname", mode),
         ((joined or host) and host_config.links, "HostConfig.Links", mode),

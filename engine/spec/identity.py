@@ -15,7 +15,7 @@ ADJECTIVES = (
     "modest noble northern patient peaceful polished proud quick quiet restless rosy royal rugged salty scarlet serene "
     "shining silent silver sleepy snowy southern spry stately steady stormy sturdy sunny swift tidal tranquil trusty velvet "
     "vivid wandering western wild windy wise"
-).split()
+)
 
 NOUNS = (
     "albatross anchor anchorage atoll barge barnacle bay beacon berth bollard boom bosun bow breakwater breeze bridge brig "
@@ -26,7 +26,7 @@ NOUNS = (
     "pier pilot porpoise port quay raft reef rigging rope rudder sail sailor sandbank schooner seal sextant shell shoal "
     "shore skiff sloop sound spar spinnaker squall starboard stern stevedore strait surf swell tern tide tiller trawler tug "
     "voyage wake watch wave wharf winch windlass yacht yawl"
-).split()
+)
 
 ATTEMPTS = 6
 """So many random names are tried before the short id becomes the name."""
@@ -52,7 +52,7 @@ def check_name(name: str) -> str:
 
 def random_name(attempt: int = 0) -> str:
     """`quiet_harbour`; from the second attempt with a digit behind it."""
-    name = f"{secrets.choice(ADJECTIVES)}_{secrets.choice(NOUNS)}"
+    name = f"{secrets.choice(ADJECTIVES.split())}_{secrets.choice(NOUNS.split())}"
     return name + (str(secrets.randbelow(10)) if attempt else "")
 
 

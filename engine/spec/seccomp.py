@@ -143,8 +143,8 @@ def parse(text: str) -> Profile:
     """Read a profile. Raises `Invalid` when it is none."""
     remedy = "send the profile's JSON text, not a file's name"
     try:
-        profile = msgspec.json.decode(text, type=Profile)
-    except (msgspec.DecodeError, RecursionError) as error:
+        profile = msgspec.json.decode(text.encode(), type=Profile)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Invalid(f"HostConfig.SecurityOpt: the seccomp profile cannot be read: {error}", remedy) from error
     if profile.architectures and profile.arch_map:
         raise Invalid("HostConfig.SecurityOpt: the seccomp profile has architectures and archMap", "leave one of them out")
@@ -165,9 +165,7 @@ def custom(text: str, capabilities: Iterable[str], architecture: str, kernel: tu
         "architectures": [*(profile.architectures or ())]
         + [name for machine in maps for name in (machine.architecture, *(machine.sub_architectures or ()))],
         "flags": list(profile.flags or ()),
-        "syscalls": [
-            _rule(calls) for calls in profile.syscalls or () if _applies(calls, held, architecture, kernel)
-        ],
+        "syscalls": [_rule(calls) for calls in profile.syscalls or () if _applies(calls, held, architecture, kernel)],
     }
     return {key: value for key, value in settled.items() if value not in (None, [])}
 

@@ -1,0 +1,196 @@
+"""What is not built yet. Accepting an option and doing nothing would be a lie, so it is refused by name.
+
+Every key a request can have is either in `BUILT`, with its full effect, or in `REFUSED`, with the test that says whether
+more than the default was asked for. A test holds both against the model, so that a new key cannot slip by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import fields
+
+from engine.model.errors import NotBuilt
+from engine.model.settings import Config, CreateBody, HostConfig, LogConfig
+
+Asked = Callable[[Any], bool]
+
+
+def other_than(*accepted: Any) -> Asked:
+    return lambda value: value not in accepted
+
+
+def _other_log(log: LogConfig) -> bool:
+    return log.type not in ("", "json-file") or bool(log.config)
+
+
+asked: Asked = bool
+
+BUILT: Mapping[type, frozenset[str]] = {
+    Config: frozenset(
+        {
+            "Hostname",
+            "Domainname",
+            "User",
+            "ExposedPorts",  # Says which ports could be published; publishing is PortBindings.
+            "AttachStdout",  # A wish of the client's attach, not of the container.
+            "AttachStderr",
+            "Env",
+            "Cmd",
+            "Healthcheck",
+            "ArgsEscaped",  # About Windows command lines; without meaning on Linux.
+            "Image",
+            "WorkingDir",
+            "Entrypoint",
+            "NetworkDisabled",
+            "OnBuild",  # For builds on top of an image; kept, as everywhere.
+            "Labels",
+            "StopSignal",
+            "StopTimeout",
+            "Shell",
+        }
+    ),
+    HostConfig: frozenset(
+        {
+            "ContainerIDFile",  # The client's own note of what it did.
+            "AutoRemove",
+            "ConsoleSize",  # Of a terminal; a container with one is refused below.
+            "Annotations",
+            "CapAdd",
+            "CapDrop",
+            "CgroupnsMode",
+            "Dns",
+            "DnsOptions",
+            "DnsSearch",
+            "ExtraHosts",
+            "GroupAdd",
+            "OomScoreAdj",
+            "ReadonlyRootfs",
+            "SecurityOpt",
+            "ShmSize",
+            "Sysctls",
+            "Isolation",
+            "MaskedPaths",
+            "ReadonlyPaths",
+            "CpuShares",
+            "Memory",
+            "NanoCpus",
+            "CgroupParent",
+            "BlkioWeight",
+            "CpuPeriod",
+            "CpuQuota",
+            "CpusetCpus",
+            "CpusetMems",
+            "KernelMemory",  # Dropped with a warning.
+            "KernelMemoryTCP",
+            "MemoryReservation",
+            "MemorySwap",
+            "MemorySwappiness",
+            "OomKillDisable",
+            "PidsLimit",
+            "Ulimits",
+            "IOMaximumIOps",  # Invalid on Linux.
+            "IOMaximumBandwidth",
+        }
+    ),
+}
+
+REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
+    Config: {
+        "AttachStdin": (asked, "containers have no standard input"),
+        "OpenStdin": (asked, "containers have no standard input"),
+        "StdinOnce": (asked, "containers have no standard input"),
+        "Tty": (asked, "containers have no terminal"),
+        "Volumes": (asked, "containers have no volumes"),
+        "MacAddress": (asked, "the MAC address is chosen by the engine"),
+    },
+    HostConfig: {
+        "Binds": (asked, "nothing of the host can be mounted into a container"),
+        "Mounts": (asked, "nothing can be mounted into a container"),
+        "Tmpfs": (asked, "nothing can be mounted into a container"),
+        "VolumeDriver": (asked, "containers have no volumes"),
+        "VolumesFrom": (asked, "containers have no volumes"),
+        "StorageOpt": (asked, "the writable layer has no options"),
+        "LogConfig": (_other_log, "the log is a json-file without options"),
+        "NetworkMode": (other_than("", "default", "bridge", "none"), "the networks are bridge and none"),
+        "PortBindings": (asked, "ports cannot be published"),
+        "PublishAllPorts": (asked, "ports cannot be published"),
+        "Links": (asked, "containers cannot be linked"),
+        "RestartPolicy": (lambda policy: policy.name not in ("", "no"), "nothing is restarted"),
+        "Privileged": (asked, "containers cannot have the host's devices"),
+        "Devices": (asked, "containers cannot have the host's devices"),
+        "DeviceCgroupRules": (asked, "containers cannot have the host's devices"),
+        "DeviceRequests": (asked, "containers cannot have the host's devices"),
+        "IpcMode": (other_than("", "none", "private"), "IPC is private or none"),
+        "PidMode": (other_than(""), "processes have a namespace of their own"),
+        "UTSMode": (other_than(""), "the host name has a namespace of its own"),
+        "UsernsMode": (other_than("", "host"), "there are no user namespaces"),
+        "Cgroup": (asked, "a container cannot join another's cgroup"),
+        "Runtime": (other_than("", "runc", "io.containerd.runc.v2"), "the runtime is runc"),
+        "Init": (asked, "no init process is put before the command"),
+        "BlkioWeightDevice": (asked, "I/O limits of single devices are missing"),
+        "BlkioDeviceReadBps": (asked, "I/O limits of single devices are missing"),
+        "BlkioDeviceWriteBps": (asked, "I/O limits of single devices are missing"),
+        "BlkioDeviceReadIOps": (asked, "I/O limits of single devices are missing"),
+        "BlkioDeviceWriteIOps": (asked, "I/O limits of single devices are missing"),
+        "CpuRealtimePeriod": (asked, "real-time scheduling is missing"),
+        "CpuRealtimeRuntime": (asked, "real-time scheduling is missing"),
+        "CpuCount": (asked, "this way of counting CPUs is Windows'; use NanoCpus"),
+        "CpuPercent": (asked, "this way of counting CPUs is Windows'; use NanoCpus"),
+    },
+}
+
+ENDPOINT: Mapping[str, str] = {
+    "IPAMConfig": "the address is chosen by the engine",
+    "Links": "containers cannot be linked",
+    "Aliases": "containers have one name on a network",
+    "MacAddress": "the MAC address is chosen by the engine",
+    "DriverOpts": "networks have no options",
+}
+
+
+def check(body: CreateBody) -> None:
+    """Raises `NotBuilt`, naming the field, when a request asks for something that would not happen."""
+    _check(body, Config, "")
+    _check(body.host_config, HostConfig, "HostConfig.")
+    _check_networking(body)
+
+
+def _check(value: Config | HostConfig, kind: type[Config] | type[HostConfig], prefix: str) -> None:
+    for field in fields(kind):
+        wanted, why = REFUSED[kind].get(field.encode_name, (None, ""))
+        if wanted and wanted(getattr(value, field.name)):
+            raise _refusal(prefix + field.encode_name, why)
+
+
+def _refusal(field: str, why: str) -> NotBuilt:
+    return NotBuilt(f"{field} is not built yet: {why}", "leave it out")
+
+
+def _check_networking(body: CreateBody) -> None:
+    """The endpoint's network must be the one of the mode, and its settings empty."""
+    mode = body.host_config.network_mode
+    endpoints = (body.networking_config or {}).get("EndpointsConfig") or {}
+    for network, endpoint in endpoints.items():
+        where = f"NetworkingConfig.EndpointsConfig[{network!r}]"
+        if _network(network) != _network(mode):
+            raise _refusal(where, f"the container joins only the network of its mode, {_network(mode)}")
+        for key, why in ENDPOINT.items():
+            if _says_something(endpoint.get(key)):
+                raise _refusal(f"{where}.{key}", why)
+
+
+def _network(mode: str) -> str:
+    return "bridge" if mode in ("", "default") else mode
+
+
+def _says_something(value: Any) -> bool:
+    """Clients send empty objects of empty texts for nothing."""
+    return any(map(_says_something, value.values())) if isinstance(value, dict) else bool(value)
+
+
+def image_warnings(image: Config) -> tuple[str, ...]:
+    """What an image declares that will not happen. It still runs; the person is told."""
+    paths = ", ".join(sorted(image.volumes or {}))
+    return (f"the image declares volumes ({paths}); they are not built yet, the files stay in the container",) if paths else ()
