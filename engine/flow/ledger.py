@@ -53,8 +53,8 @@ class Ledger(Generic[R]):
         """One operation at a time for each record."""
         return self._locks.setdefault(id, asyncio.Lock())
 
-    def locked(self, id: str) -> bool:
-        return id in self._locks and self._locks[id].locked()
+    def get(self, id: str) -> R | None:
+        return self.records.get(id)
 
     async def load(self) -> None:
         """Read every record. All are known before any is recovered."""

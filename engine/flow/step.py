@@ -28,6 +28,8 @@ class Step(Generic[H, R]):
     """`do` cannot be taken back: a signal, a recorded exit."""
     undo_is_final: ClassVar[bool] = False
     """`undo` cannot be taken back: a deletion."""
+    thing: ClassVar[str] = ""
+    """What it leaves in the world, in a word or two: what is missing when somebody takes it away."""
     holds: ClassVar[bool] = True
     """Its effect stays in the world until it is undone."""
 

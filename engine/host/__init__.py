@@ -156,7 +156,7 @@ class Images(Protocol):
     async def find(self, reference: str) -> Image:
         """By name, digest, id or id prefix (reference 8.9). Raises `NotFound`, `Invalid`."""
 
-    async def load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    def load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[str]:
         """Take in a `docker save` archive; yields `Loaded image: ...` lines."""
 
     async def make_busybox(self) -> Image:
@@ -202,6 +202,12 @@ class Links(Protocol):
 
     async def look_address(self, endpoint: Endpoint, netns: str) -> str | None: ...
 
+    async def counters(self) -> dict[str, tuple[int, int]]:
+        """Bytes received and sent by each cable's end on the host, by its name."""
+
+    async def refresh(self) -> None:
+        """Look whether the host's uplinks have changed, and forward from the new ones too."""
+
 
 class Firewall(Protocol):
     """Our own nft table, and an own chain beside a stranger's dropping FORWARD policy."""
@@ -211,6 +217,9 @@ class Firewall(Protocol):
     async def drop(self, network: Network) -> None: ...
 
     async def look(self, network: Network) -> str | None: ...
+
+    async def refresh(self) -> None:
+        """Look whether a stranger's firewall has begun to drop what is ours, and stand beside it."""
 
 
 class Stdio(Protocol):

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.flow.step import Operation, Step
 from engine.host import Host
-from engine.model.container import Container
+from engine.model.container import Container, Layers, State
+from engine.model.errors import Conflict, Invalid
+from engine.model.image import Image
+from engine.model.interface import Params
 from engine.model.run import Way
+from engine.model.settings import Config, HostConfig
 from engine.model.status import Status
+from engine.spec import built
+from engine.spec.decode import decode_create
+from engine.spec.identity import ATTEMPTS, check_name, hostname, new_id, random_name
+from engine.spec.merge import command, log_config, merge
+from engine.spec.settings import adapt, verify, verify_networking
 from engine.steps.layers import MakeInitLayer, MakeWritableLayer, WriteSettings
 
 
@@ -39,3 +54,78 @@ class Announce(Step[Host, Container]):
 
 def create(c: Container) -> Operation[Host, Container]:
     return Operation("create", (MakeInitLayer(), MakeWritableLayer(), WriteSettings(), Announce()), forget=Way.UNDONE)
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """A create request, checked, adjusted and merged with its image: all but who the container is."""
+
+    config: Config
+    host_config: HostConfig
+    image: Image
+    warnings: tuple[str, ...]
+
+
+async def settle(host: Host, params: Params) -> Settled:
+    """Decode, check, adjust, find the image, merge (reference 2.1 to 2.5). Raises `Invalid`, `NotFound`, `NotBuilt`."""
+    body = params.get("body", {})
+    asked = decode_create(body if isinstance(body, bytes) else msgspec.json.encode(body))
+    if name := params.get("name"):
+        check_name(name)
+    host_config, warnings = verify(asked, asked.host_config, host.facts)
+    verify_networking(asked.networking_config)
+    built.check(asked)
+    if not asked.image:
+        raise Invalid("cannot create a container: no image is named", "name one, for example busybox")
+    image = await host.images.find(asked.image)
+    config = merge(Config(**{key: getattr(asked, key) for key in Config.__struct_fields__}), image.config)
+    command(config)
+    host_config = adapt(host_config, host.facts)
+    host_config = replace(host_config, log_config=log_config(host_config))
+    return Settled(config=config, host_config=host_config, image=image, warnings=(*warnings, *_notes(image, host)))
+
+
+def _notes(image: Image, host: Host) -> Iterable[str]:
+    """What a person should know of the image."""
+    if image.architecture != host.facts.architecture:
+        yield (
+            f"The requested image's platform ({image.os}/{image.architecture}) does not match the detected host "
+            f"platform ({image.os}/{host.facts.architecture}) and no specific platform was requested"
+        )
+    yield from built.image_warnings(image.config)
+
+
+def identify(s: Settled, others: Iterable[Container], params: Params) -> Container:
+    """Give it id, name and directories. Must be followed by the claim without an await. Raises `Conflict`."""
+    id = new_id()
+    taken = {c.name: c.id for c in others}
+    name = _name(params.get("name") or "", id, taken)
+    path, args = command(s.config)
+    mount_id = secrets.token_hex(32)
+    chain = s.image.layers[-1].chain_id if s.image.layers else ""
+    lower = tuple(layer.cache_id for layer in reversed(s.image.layers))
+    return Container(
+        id=id,
+        name=name,
+        created=datetime.now(UTC),
+        path=path,
+        args=args,
+        config=replace(s.config, hostname=s.config.hostname or hostname(s.config, id)),
+        image=s.image.id,
+        state=State(status=Status.CREATING),
+        host_config=s.host_config,
+        layers=Layers(mount_id=mount_id, init_id=f"{mount_id}-init", lower=lower, chain_id=chain),
+        warnings=s.warnings,
+    )
+
+
+def _name(wanted: str, id: str, taken: dict[str, str]) -> str:
+    if wanted:
+        name = check_name(wanted)
+        if name in taken:
+            raise Conflict(
+                f'the container name "/{name}" is already in use by container "{taken[name]}"',
+                "remove or rename that container, or take another name",
+            )
+        return name
+    free = (name for attempt in range(ATTEMPTS) if (name := random_name(attempt)) not in taken)
+    return next(free, id[:12])

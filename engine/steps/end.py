@@ -12,6 +12,7 @@ from engine.host import Exit, Host, within
 from engine.model.container import Container
 from engine.model.errors import DidNotHappen, NotFound
 from engine.model.status import Status
+from engine.spec import health
 from engine.steps.task import alive
 
 UNKNOWN_EXIT = 255
@@ -135,7 +136,9 @@ class Insist(Step[Host, Container]):
             await host.cgroups.thaw(c.id)
         if not await within(INSIST_SECONDS, host.tasks.wait(c.id)):
             why = "the cgroup above it is frozen" if freezer and freezer.parent_frozen else "it is stuck in the kernel"
-            raise DidNotHappen(f"cannot end {c.name}: no exit {INSIST_SECONDS:g} s after SIGKILL, {why}", "thaw it or look at its stack")
+            raise DidNotHappen(
+                f"cannot end {c.name}: no exit {INSIST_SECONDS:g} s after SIGKILL, {why}", "thaw it or look at its stack"
+            )
         return replace(c, signalled=(*c.signalled, int(signals.SIGKILL)), has_been_manually_stopped=True)
 
     async def undo(self, host: Host, c: Container) -> Container:
@@ -167,8 +170,15 @@ class RecordExit(Step[Host, Container]):
             return c
         task = await host.tasks.look(c.id)
         seen = await host.tasks.wait(c.id) if task else Exit(pid=0, status=UNKNOWN_EXIT, at=host.clock.now(), lost=True)
-        error = "its end was not seen; the exit status is a guess" if seen.lost else ""
-        state = replace(c.state, status=Status.EXITED, pid=0, exit_code=seen.status, finished_at=seen.at, error=error)
+        state = replace(
+            c.state,
+            status=Status.EXITED,
+            pid=0,
+            exit_code=seen.status,
+            finished_at=seen.at,
+            error="its end was not seen; the exit status is a guess" if seen.lost else "",
+            health=health.closed(c.state.health) if c.state.health else None,
+        )
         return replace(c, state=state)
 
     async def undo(self, host: Host, c: Container) -> Container:

@@ -27,6 +27,7 @@ class MakeInitLayer(Step[Host, Container]):
     It is only a directory. Nothing is mounted yet.
     """
 
+    thing = "init layer"
     undo_is_final = True
 
     def title(self, c: Container, *, back: bool = False) -> str:
@@ -69,6 +70,7 @@ class MakeWritableLayer(Step[Host, Container]):
     `docker rm`, and nothing can bring it back then.
     """
 
+    thing = "writable layer"
     undo_is_final = True
 
     def title(self, c: Container, *, back: bool = False) -> str:
@@ -79,7 +81,8 @@ class MakeWritableLayer(Step[Host, Container]):
         path = f"{host.facts.root}/overlay2/{layers(c).mount_id}"
         if back:
             return (f"rm {host.facts.root}/overlay2/l/$(cat {path}/link)", f"rm -r {path}")
-        return (f"mkdir -p {path}/diff {path}/work", f"ln -s ../{layers(c).mount_id}/diff {host.facts.root}/overlay2/l/<26 letters>")
+        link = f"{host.facts.root}/overlay2/l/<26 letters>"
+        return (f"mkdir -p {path}/diff {path}/work", f"ln -s ../{layers(c).mount_id}/diff {link}")
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
         path = f"{host.facts.root}/overlay2/{layers(c).mount_id}"
@@ -109,6 +112,7 @@ class WriteSettings(Step[Host, Container]):
     the kernel knows nothing of it.
     """
 
+    thing = "settings"
     undo_is_final = True
 
     def title(self, c: Container, *, back: bool = False) -> str:
@@ -117,7 +121,9 @@ class WriteSettings(Step[Host, Container]):
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
         path = f"{host.facts.root}/containers/{c.id}"
-        return (f"rm -r {path}",) if back else (f"mkdir -p {path}/checkpoints", f"$EDITOR {path}/config.v2.json {path}/hostconfig.json")
+        if back:
+            return (f"rm -r {path}",)
+        return (f"mkdir -p {path}/checkpoints", f"$EDITOR {path}/config.v2.json {path}/hostconfig.json")
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
         return (f"ls -l {host.facts.root}/containers/{c.id}",)
@@ -149,6 +155,8 @@ class MountLayers(Step[Host, Container]):
     This directory will be the container's `/`.
     """
 
+    thing = "union mount"
+
     def title(self, c: Container, *, back: bool = False) -> str:
         return "Unmount the layers; they are plain directories again" if back else "Mount the layers as one file system"
 
@@ -158,7 +166,8 @@ class MountLayers(Step[Host, Container]):
             return (f"umount {merged}", f"rmdir {merged}")
         upper = f"{store}/{layers(c).mount_id}"
         lower = ":".join(f"{store}/{layer}/diff" for layer in (layers(c).init_id, *layers(c).lower))
-        return (f"mkdir {merged}", f"mount -t overlay overlay -o lowerdir={lower},upperdir={upper}/diff,workdir={upper}/work {merged}")
+        options = f"lowerdir={lower},upperdir={upper}/diff,workdir={upper}/work"
+        return (f"mkdir {merged}", f"mount -t overlay overlay -o {options} {merged}")
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
         merged = host.rootfs.merged(layers(c).mount_id)

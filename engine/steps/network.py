@@ -28,8 +28,11 @@ class MakeNetworkNamespace(Step[Host, Container]):
     The new stack is empty but for `lo`, the loopback interface, which the engine switches on.
     """
 
+    thing = "network namespace"
+
     def title(self, c: Container, *, back: bool = False) -> str:
-        return f"Give up the network namespace netns/{c.sandbox}" if back else f"Make a network namespace, kept by netns/{c.sandbox}"
+        file = f"netns/{c.sandbox}"
+        return f"Give up the network namespace {file}" if back else f"Make a network namespace, kept by {file}"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
         path = host.netns.path(c.sandbox)
@@ -64,6 +67,8 @@ class PlugVeth(Step[Host, Container]):
 
     The host's end carries the container's id as its alias, so that after a crash nobody has to guess whose cable it is.
     """
+
+    thing = "veth"
 
     def title(self, c: Container, *, back: bool = False) -> str:
         e = endpoint(c)
@@ -104,6 +109,8 @@ class GiveAddress(Step[Host, Container]):
     has never heard of this range.
     """
 
+    thing = "address"
+
     def title(self, c: Container, *, back: bool = False) -> str:
         e = endpoint(c)
         text = f"{e.address}/{e.prefix}"
@@ -143,6 +150,8 @@ class WriteNetworkFiles(Step[Host, Container]):
 
     The image stays untouched, and what a program writes into them is gone with the container's next start.
     """
+
+    thing = "network files"
 
     def title(self, c: Container, *, back: bool = False) -> str:
         return "Remove hosts, hostname and resolv.conf" if back else "Write hosts, hostname and resolv.conf"

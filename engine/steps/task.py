@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from engine.flow.step import Step
 from engine.host import Host, Task
-from engine.model.container import Container, Health
+from engine.model.container import Container
 from engine.model.errors import HostFailed
 from engine.model.status import Status
 from engine.spec import health, oci
@@ -27,6 +27,8 @@ class ConnectOutput(Step[Host, Container]):
     A second tiny process, the keeper, holds the pipes open as well. If the engine dies, the container can go on writing,
     and the next engine reads what it said in the meantime.
     """
+
+    thing = "output pipes"
 
     def title(self, c: Container, *, back: bool = False) -> str:
         return "Write the last lines to the log and close the pipes" if back else "Connect stdout and stderr to the log"
@@ -59,6 +61,8 @@ class HandOverSpec(Step[Host, Container]):
 
     containerd stores it. From now on there is a container in containerd's sense: a description, and still no process.
     """
+
+    thing = "specification"
 
     def title(self, c: Container, *, back: bool = False) -> str:
         return "Take the specification back from containerd" if back else "Hand the specification to containerd"
@@ -103,10 +107,13 @@ class CreateTask(Step[Host, Container]):
     Then the process waits. It exists, it has a pid, all walls are up, but the container's program has not been loaded.
     """
 
+    thing = "task"
     undo_is_final = True
 
     def title(self, c: Container, *, back: bool = False) -> str:
-        return "Delete the task: shim, cgroup and namespaces go" if back else "Create the task: namespaces, cgroup, a waiting process"
+        if back:
+            return "Delete the task: shim, cgroup and namespaces go"
+        return "Create the task: namespaces, cgroup, a waiting process"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
         runc = f"runc --root {host.facts.exec_root}/runtime-runc/longshore"
@@ -155,7 +162,6 @@ class StartProcess(Step[Host, Container]):
     async def do(self, host: Host, c: Container) -> Container:
         await host.tasks.start(c.id)
         probed = health.probe_command(c.config) is not None
-        log = c.state.health.log if c.state.health else ()
         state = replace(
             c.state,
             status=Status.RUNNING,
@@ -163,7 +169,7 @@ class StartProcess(Step[Host, Container]):
             error="",
             oom_killed=False,
             started_at=host.clock.now(),
-            health=Health(log=log) if probed else None,
+            health=health.begun(c.state.health) if probed else None,
         )
         return replace(c, state=state, signalled=(), has_been_started_before=True, has_been_manually_stopped=False)
 
@@ -204,7 +210,7 @@ class Freeze(Step[Host, Container]):
                 f"cannot pause {c.name}: the kernel did not freeze its processes",
                 f"look at {host.cgroups.path(c.id)}; a traced process or one in uninterruptible sleep cannot be frozen",
             )
-        return replace(c, state=replace(c.state, status=Status.PAUSED))
+        return replace(c, state=replace(c.state, status=Status.PAUSED, health=health.closed(c.state.health) if c.state.health else None))
 
     async def undo(self, host: Host, c: Container) -> Container:
         if alive(await host.tasks.look(c.id)):

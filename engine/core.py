@@ -1,0 +1,389 @@
+"""The engine: resolves names, asks the transition table, runs operations one at a time for each container.
+
+Operations belong to the engine, not to the request that asked: a client that vanishes cancels nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from signal import SIGKILL, SIGTERM
+from typing import Any, TypeVar
+
+from engine.events import Events
+from engine.flow.hub import Hub
+from engine.flow.ledger import Ledger
+from engine.flow.runner import Runner
+from engine.flow.step import Operation
+from engine.host import Freeze, Host, within
+from engine.lesson import Lesson, lay_out
+from engine.model.container import Container, from_disk, to_disk
+from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
+from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
+from engine.model.image import Image
+from engine.model.interface import NO_PARAMS, Done, LogLine, Params
+from engine.model.run import Move, Plan, Run
+from engine.model.status import Answer, Status, Verb, answer
+from engine.model.world import ContainerRow
+from engine.networks import Networks
+from engine.operations.create import create, identify, settle
+from engine.operations.exited import exited
+from engine.operations.kill import kill
+from engine.operations.pause import pause
+from engine.operations.remove import remove
+from engine.operations.start import start
+from engine.operations.stop import stop
+from engine.operations.unpause import unpause
+from engine.spec.happened import happened
+from engine.spec.rows import container_row, image_row
+from engine.spec.signals import parse_signal
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+STOP_SECONDS = 10
+"""Docker's grace time when neither the request nor the container says one."""
+
+
+class Engine:
+    """What `longshored` is, without the socket. Implements `EngineInterface`."""
+
+    def __init__(self, host: Host, networks: Networks) -> None:
+        self.host, self.networks = host, networks
+        self.hub = Hub()
+        self.events = Events()
+        self.ledger: Ledger[Container] = Ledger(host.records, "containers", to_disk, from_disk)
+        self.runner: Runner[Host, Container] = Runner(host, self.ledger, host.clock)
+        self.freezers: dict[str, Freeze] = {}
+        self.missing: dict[str, tuple[str, ...]] = {}
+        self.lessons: dict[str, Lesson] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changed = asyncio.Event()
+        self.ledger.listen(self._tell)
+        self.ledger.listen_moves(self._tell_move)
+
+    # --- starting up -------------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Load every record, then take up what a dead engine left open, all records side by side."""
+        await self.ledger.load()
+        for c in self.ledger.records.values():
+            self.publish(c)
+        await self.refresh_images()
+        await asyncio.gather(*(self.spawn(self._recover(id)) for id in list(self.ledger.records)))
+
+    async def _recover(self, id: str) -> None:
+        async with self.ledger.lock(id):
+            c = self.ledger.records[id]
+            try:
+                if c.run and c.run.open:
+                    c = await self.runner.resume(c)
+                await self._adopt(c)
+            except EngineError as error:
+                log.warning("cannot recover %s: %s", c.name, error)
+        self._after(Verb.EXITED, id)
+
+    async def _adopt(self, c: Container) -> None:
+        """Take over a container that a former engine started: its process, its output, its freezer."""
+        if c.id not in self.ledger.records or not c.state.status.alive:
+            return
+        task = await self.host.tasks.look(c.id)
+        if task is None or task.status == "stopped":
+            await self.runner.run(exited(c), c)
+            return
+        await self.host.stdio.make(c.id, self.host.stdio.log_path(c.id))
+        await self.host.tasks.adopt(c.id)
+
+    async def close(self) -> None:
+        """Let every operation come to its end; lessons unwind."""
+        for lesson in list(self.lessons.values()):
+            lesson.leave()
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    # --- the interface -----------------------------------------------------------------------------------------------
+
+    def watch(self) -> AsyncIterator[Frame]:
+        return self.hub.watch()
+
+    async def do(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Done:
+        verb = _verb(verb)
+        if verb is Verb.CREATE:
+            c = await self._new(params)
+        else:
+            c = self.resolve(target)
+            if verb in (Verb.STOP, Verb.KILL) or (verb is Verb.REMOVE and params.get("force")):
+                await self._join(verb, c, params)
+            elif c.id in self.lessons:
+                raise Conflict(f"cannot {verb} {c.name}: it is being walked through step by step", "wait for the lesson to end")
+        await self._owned(self._run(verb, c.id, params))
+        return Done(id=c.id, warnings=c.warnings if verb is Verb.CREATE else ())
+
+    async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        verb = _verb(verb)
+        if verb is Verb.CREATE:
+            c = identify(await settle(self.host, params), self.ledger.records.values(), params)
+            operation = create(c)
+        else:
+            c, operation = self._decide(verb, self.resolve(target), params)
+            self.networks.release(c.id)
+        rows = tuple(step.row(c) for step in operation.steps)
+        return await lay_out(self.host, c, Run(verb=verb, rows=rows, began=self.host.clock.now()))
+
+    async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        verb = _verb(verb)
+        c = await self._new(params) if verb is Verb.CREATE else self.resolve(target)
+        if c.id in self.lessons:
+            raise Conflict(f"cannot {verb} {c.name}: it is being walked through step by step", "end that lesson first")
+        lesson = self.lessons[c.id] = Lesson(self.host, c)
+        lesson.task = self.spawn(self._run(verb, c.id, params, lesson))
+        return await lesson.plan()
+
+    async def advance(self, target: str, move: Move) -> Plan:
+        c = self.resolve(target)
+        lesson = self.lessons.get(c.id)
+        if lesson is None:
+            raise Conflict(f"cannot take a step with {c.name}: no lesson is under way", "begin one")
+        lesson.move(move)
+        return await lesson.plan()
+
+    async def steps(self, target: str) -> Plan:
+        c = self.resolve(target)
+        lesson = self.lessons.get(c.id)
+        return await lay_out(self.host, c, c.run, lesson, running=c.run is not None and c.run.open)
+
+    async def inspect(self, target: str) -> Container:
+        return self.resolve(target)
+
+    async def containers(self) -> list[ContainerRow]:
+        return sorted(self.hub.world.containers.values(), key=lambda row: row.created, reverse=True)
+
+    async def images(self) -> list[Image]:
+        return await self.host.images.load_all()
+
+    async def wait(self, target: str, condition: str = "not-running") -> int:
+        if condition not in ("not-running", "next-exit", "removed"):
+            raise Invalid(f"invalid condition: {condition!r}", "take not-running, next-exit or removed")
+        c = self.resolve(target)
+        finished, code = c.state.finished_at, c.state.exit_code
+        while True:
+            now = self.ledger.get(c.id)
+            code = now.state.exit_code if now else code
+            if now is None or (condition == "not-running" and _settled(now)):
+                return code
+            if condition == "next-exit" and _settled(now) and now.state.finished_at != finished:
+                return code
+            await self._change()
+
+    async def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]:
+        c = self.resolve(target)
+        async for line in self.host.stdio.read(c.id, follow=follow and c.status.alive, tail=tail):
+            yield line
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def resolve(self, target: str) -> Container:
+        """A container by full id, exact name, or a prefix that fits one id only."""
+        records = self.ledger.records
+        if not target:
+            raise Invalid("no container is named", "give a name or an id")
+        if target in records:
+            return records[target]
+        name = target.removeprefix("/")
+        named = [c for c in records.values() if c.name == name]
+        found = named or [c for c in records.values() if c.id.startswith(target)]
+        if not found:
+            raise NotFound(f"No such container: {target}")
+        if len(found) > 1:
+            raise Invalid(f"multiple containers have an id that begins with {target}", "give more of it")
+        return found[0]
+
+    async def _new(self, params: Params) -> Container:
+        """A record for a container to be created. Its name is looked up and taken in one tick."""
+        settled = await settle(self.host, params)
+        c = identify(settled, self.ledger.records.values(), params)
+        self.ledger.claim(c)
+        return c
+
+    def _decide(self, verb: Verb, c: Container, params: Params) -> tuple[Container, Operation[Host, Container]]:
+        """Ask the table, then decide all that the steps need to know."""
+        self._check(verb, c, forced=bool(params.get("force")))
+        match verb:
+            case Verb.CREATE:
+                return c, create(c)
+            case Verb.START:
+                c = self.networks.wire(c, self.ledger.records.values())
+                return c, start(c)
+            case Verb.STOP:
+                signal = params.get("signal") or c.config.stop_signal
+                return c, stop(c, parse_signal(signal) if signal else SIGTERM, self._grace(c, params))
+            case Verb.KILL:
+                signal = parse_signal(params.get("signal") or "SIGKILL")
+                own = c.config.stop_signal
+                return c, kill(c, signal, is_stop_signal=not own or signal == parse_signal(own))
+            case Verb.PAUSE:
+                return c, pause(c)
+            case Verb.UNPAUSE:
+                return c, unpause(c)
+            case Verb.REMOVE:
+                return c, remove(c)
+            case Verb.EXITED:
+                return c, exited(c)
+
+    def _check(self, verb: Verb, c: Container, *, forced: bool) -> None:
+        if verb is Verb.CREATE:
+            return
+        match answer(verb, c.status, forced=forced):
+            case Answer.SO:
+                raise AlreadySo(f"cannot {verb} {c.name}: it is {c.status} already")
+            case Answer.CONFLICT:
+                raise Conflict(f"cannot {verb} {c.name}: it is {c.status}", _remedy(verb, c.status))
+            case Answer.ERROR:
+                raise EngineError(f"cannot {verb} {c.name}: it is {c.status}, not paused")
+            case Answer.GO:
+                return
+
+    @staticmethod
+    def _grace(c: Container, params: Params) -> float:
+        seconds = params.get("t")
+        if seconds is None:
+            seconds = c.config.stop_timeout
+        return float(STOP_SECONDS if seconds is None else seconds)
+
+    async def _owned(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run work that goes on when whoever asked for it has gone."""
+        return await asyncio.shield(self.spawn(work))
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self, verb: Verb, id: str, params: Params, lesson: Lesson | None = None) -> None:
+        """One operation under the record's lock."""
+        async with self.ledger.lock(id):
+            c = self.ledger.get(id)
+            if c is None:
+                raise NotFound(f"No such container: {id[:12]}")
+            try:
+                c, operation = self._decide(verb, c, params)
+                if lesson:
+                    lesson.steps = operation.steps
+                await self.runner.run(operation, c, lesson)
+            finally:
+                self.networks.release(id)
+                if lesson:
+                    del self.lessons[id]
+                self._after(verb, id)
+
+    def _after(self, verb: Verb, id: str) -> None:
+        """A container made with `--rm` goes when it has ended, and when it could not be started."""
+        c = self.ledger.get(id)
+        if c is None or not c.host_config.auto_remove or c.status.alive or c.status is Status.CREATING:
+            return
+        if verb is Verb.START or c.has_been_started_before:
+            self.spawn(self.quietly(Verb.REMOVE, id, {"force": True}))
+
+    async def quietly(self, verb: Verb, id: str, params: Params = NO_PARAMS) -> None:
+        """An operation nobody asked for: what stops it is logged, not raised."""
+        try:
+            await self._run(verb, id, params)
+        except AlreadySo:
+            return
+        except EngineError as error:
+            log.warning("%s", error)
+
+    async def ended(self, id: str, pid: int) -> None:
+        """The process of a container has ended. Dropped unless the record still stands by that process."""
+        lesson = self.lessons.get(id)
+        if lesson and lesson.can_unwind:
+            lesson.leave()
+        async with self.ledger.lock(id):
+            c = self.ledger.get(id)
+            if c is None or not c.state.status.alive or (pid and c.state.pid != pid):
+                return
+        await self.quietly(Verb.EXITED, id)
+
+    async def _join(self, verb: Verb, c: Container, params: Params) -> None:
+        """End what only waits: a lesson is left, a stop's grace time is cut short."""
+        lesson = self.lessons.get(c.id)
+        if lesson:
+            lesson.leave()
+        run = c.run
+        if not (run and run.open and run.verb == Verb.STOP):
+            return
+        if verb is Verb.STOP:
+            await within(self._grace(c, params) if self._grace(c, params) >= 0 else FOREVER, self._idle(c.id))
+        now = self.ledger.get(c.id)
+        if now and now.run and now.run.open:
+            signal = parse_signal(params.get("signal") or "SIGKILL") if verb is Verb.KILL else SIGKILL
+            with suppress(NotFound):
+                await self.host.tasks.kill(c.id, signal)
+
+    async def _idle(self, id: str) -> None:
+        while (c := self.ledger.get(id)) and c.run and c.run.open:
+            await self._change()
+
+    async def _change(self) -> None:
+        """Wait until some record has changed."""
+        await self._changed.wait()
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def publish(self, c: Container) -> None:
+        row = container_row(c, self.freezers.get(c.id), self.missing.get(c.id, ()))
+        if self.hub.world.containers.get(c.id) != row:
+            self.hub.publish(Changed(row=row))
+
+    async def refresh_images(self) -> None:
+        self.hub.publish(ImagesChanged(images={image.id: image_row(image) for image in await self.images()}))
+
+    def _tell(self, before: Container | None, after: Container | None) -> None:
+        for event in happened(before, after):
+            self.events.publish(event.type, event.action, event.id, event.attributes)
+        if after:
+            self.publish(after)
+        elif before:
+            self.freezers.pop(before.id, None)
+            self.missing.pop(before.id, None)
+            self.hub.publish(Gone(id=before.id))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _tell_move(self, c: Container, at: int) -> None:
+        assert c.run
+        row = c.run.rows[at]
+        lesson = self.lessons.get(c.id)
+        if lesson:
+            lesson.last = c
+        self.hub.publish(
+            StepMoved(id=c.id, verb=c.run.verb, at=at, of=len(c.run.rows), title=row.title, mark=row.mark, ms=row.ms)
+        )
+
+
+FOREVER = 1e9
+
+
+def _verb(word: str) -> Verb:
+    try:
+        return Verb(word)
+    except ValueError:
+        raise Invalid(f"there is no verb {word!r}", f"take one of {', '.join(Verb)}") from None
+
+
+def _settled(c: Container) -> bool:
+    """Neither running nor on its way down."""
+    return not c.status.alive and not (c.run and c.run.open)
+
+
+def _remedy(verb: Verb, status: Status) -> str:
+    if status is Status.PAUSED:
+        return "unpause it first" if verb is not Verb.REMOVE else "unpause and stop it first, or use force"
+    if status is Status.RUNNING:
+        return "stop it first, or use force"
+    if status in (Status.REMOVING, Status.CREATING):
+        return "wait until that has ended"
+    return "remove it" if status is Status.DEAD else "start it first"

@@ -1,0 +1,119 @@
+"""Lessons and plans: an operation laid out for a person, and a gate that a person opens.
+
+The gate is all that a lesson adds to a run; no step knows of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from engine.flow.step import Step, remake
+from engine.host import Host
+from engine.model.container import Container
+from engine.model.errors import Conflict, EngineError
+from engine.model.run import Mark, Move, Plan, Record, Row, Run, StepView, Way
+
+
+class Lesson:
+    """A gate with a person at it. Parked: the run waits for a move."""
+
+    def __init__(self, host: Host, c: Container) -> None:
+        self.host, self.last = host, c
+        self.steps: tuple[Step[Host, Container], ...] = ()
+        self.before: dict[int, str | None] = {}
+        self.task: asyncio.Task[None] | None = None
+        self._parked = asyncio.Event()
+        self._refused = ""
+        self._left = False
+        self._moves: asyncio.Queue[Move] = asyncio.Queue()
+
+    async def __call__(self, r: Record, row: int) -> Move:
+        assert isinstance(r, Container) and r.run
+        self.last = r
+        if r.run.way is Way.FORWARD:
+            self.before[row] = await self.steps[row].show(self.host, r)
+        if self._left:
+            return Move.NEXT
+        self._parked.set()
+        move = await self._moves.get()
+        if move is not Move.RUN:
+            return move
+        self._left = True
+        return Move.NEXT
+
+    def refuse(self, reason: str) -> None:
+        self._refused = reason
+
+    def move(self, move: Move) -> None:
+        self._refused = ""
+        self._parked.clear()
+        self._moves.put_nowait(move)
+
+    @property
+    def can_unwind(self) -> bool:
+        run = self.last.run
+        return run is None or (run.way is Way.FORWARD and not any(step.final for step in self.steps[: run.at]))
+
+    def leave(self) -> None:
+        """Nobody stands here any more: unwind, or run on where there is no way back."""
+        if self.can_unwind:
+            self.move(Move.ABORT)
+        self.move(Move.RUN)
+
+    async def plan(self) -> Plan:
+        """The plan once the run stands at the gate again or has ended. Raises why a move was refused."""
+        assert self.task
+        parked = asyncio.create_task(self._parked.wait())
+        await asyncio.wait({parked, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        parked.cancel()
+        if self._refused:
+            raise Conflict(self._refused)
+        if not self.task.done():
+            return await lay_out(self.host, self.last, self.last.run, self, running=True)
+        error, run = self.task.exception(), self.last.run
+        if error and (not self.steps or not isinstance(error, EngineError)):
+            raise error
+        if run and run.open and run.way is not Way.BROKEN:
+            run = replace(run, way=Way.UNDONE if error else Way.DONE, at=0 if error else len(run.rows))
+        return await lay_out(self.host, self.last, run, self)
+
+
+async def lay_out(host: Host, c: Container, run: Run | None, lesson: Lesson | None = None, *, running: bool = False) -> Plan:
+    """The plan of a run, with what the kernel shows now."""
+    if run is None:
+        return Plan(verb="", container=c.id, name=c.name, steps=())
+    views = [await _view(host, c, row, lesson.before.get(at) if lesson else None) for at, row in enumerate(run.rows)]
+    if running and not lesson and run.way is Way.FORWARD and run.at < len(views):
+        views[run.at] = replace(views[run.at], mark=Mark.DOING)
+    return Plan(
+        verb=run.verb,
+        container=c.id,
+        name=c.name,
+        steps=tuple(views),
+        at=run.at,
+        way=run.way,
+        running=running,
+        lesson=lesson is not None,
+        error=run.error,
+        began=run.began,
+        ms=run.ms,
+    )
+
+
+async def _view(host: Host, c: Container, row: Row, before: str | None) -> StepView:
+    step: Step[Host, Container] = remake(row)
+    name, lesson = step.lesson()
+    return StepView(
+        title=row.title,
+        name=name,
+        lesson=lesson,
+        shell=step.shell(host, c),
+        look=step.look(host, c),
+        final=step.final,
+        mark=row.mark,
+        ms=row.ms,
+        before=before,
+        now=await step.show(host, c),
+    )

@@ -1,0 +1,51 @@
+"""Which events a change of a record stands for. Pure: the difference of two records says it all."""
+
+from __future__ import annotations
+
+from engine.model.container import Container
+from engine.model.events import Happened
+from engine.model.run import Mark, Way
+
+
+def happened(before: Container | None, after: Container | None) -> list[Happened]:
+    """Docker's events for one saved change, in Docker's order (reference 4.14)."""
+    if after is None:
+        return [_container(before, "destroy")] if before and before.run and before.run.verb == "remove" else []
+    events = _network(before, after)
+    known = len(before.signalled) if before else 0
+    events += [_container(after, "kill", signal=str(signal)) for signal in after.signalled[known:]]
+    was, now = before.state.health if before else None, after.state.health
+    # Only a probe's result is told; start, pause and exit change the status without a word.
+    if was and now and was.log != now.log and was.status != now.status:
+        events.append(_container(after, f"health_status: {now.status}"))
+    if before and before.name != after.name:
+        events.append(_container(after, "rename", oldName=f"/{before.name}"))
+    if after.run and not after.run.open and before and before.run and before.run.open:
+        events += _ended(after)
+    return events
+
+
+def _ended(c: Container) -> list[Happened]:
+    """What the end of a run is worth telling."""
+    assert c.run
+    events = []
+    if any(row.step == "RecordExit" and row.mark is Mark.DONE for row in c.run.rows) and c.run.verb != "remove":
+        lived = int((c.state.finished_at - c.state.started_at).total_seconds())
+        events.append(_container(c, "die", exitCode=str(c.state.exit_code), execDuration=str(lived)))
+    if c.run.way is Way.DONE and c.run.verb in ("create", "start", "pause", "unpause", "stop"):
+        events.append(_container(c, c.run.verb))
+    return events
+
+
+def _network(before: Container | None, after: Container) -> list[Happened]:
+    was, now = "PlugVeth" in before.held if before else False, "PlugVeth" in after.held
+    e = after.endpoint
+    if was == now or e is None:
+        return []
+    attributes = {"container": after.id, "name": e.network, "type": "bridge"}
+    return [Happened(type="network", action="connect" if now else "disconnect", id=e.network_id, attributes=attributes)]
+
+
+def _container(c: Container, action: str, **attributes: str) -> Happened:
+    own = {"image": c.config.image, "name": c.name}
+    return Happened(type="container", action=action, id=c.id, attributes=(c.config.labels or {}) | own | attributes)

@@ -1,0 +1,86 @@
+"""Records as the rows a screen shows. Pure."""
+
+from __future__ import annotations
+
+from engine.host import Freeze
+from engine.model.container import NEVER, Container
+from engine.model.image import Image
+from engine.model.network import Network
+from engine.model.run import Mark
+from engine.model.status import Status
+from engine.model.world import ContainerRow, Freezer, ImageRow, LayerRow, NetworkRow
+
+
+def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] = ()) -> ContainerRow:
+    run = c.run if c.run and c.run.open else None
+    health, layers, plugged = c.state.health, c.layers, c.endpoint if "PlugVeth" in c.held else None
+    return ContainerRow(
+        id=c.id,
+        name=c.name,
+        image=c.config.image,
+        image_id=c.image,
+        command=" ".join((c.path, *c.args)),
+        status=c.status,
+        created=c.created,
+        exit_code=c.state.exit_code,
+        pid=c.state.pid,
+        started_at=None if c.state.started_at == NEVER else c.state.started_at,
+        finished_at=None if c.state.finished_at == NEVER else c.state.finished_at,
+        error=c.state.error,
+        health=health.status if health else "",
+        streak=health.failing_streak if health else 0,
+        probes="".join("." if probe.exit_code == 0 else "x" for probe in health.log) if health else "",
+        freezer=freezer(c, freeze),
+        mount_id=layers.mount_id if layers else "",
+        init_id=layers.init_id if layers else "",
+        network=network_name(c),
+        address=f"{plugged.address}/{plugged.prefix}" if plugged else "",
+        veth=plugged.veth if plugged else "",
+        interface=plugged.interface if plugged else "",
+        held=c.held,
+        missing=missing,
+        verb=run.verb if run else "",
+        step=run.rows[min(run.at, len(run.rows) - 1)].title if run else "",
+        at=run.at if run else 0,
+        of=len(run.rows) if run else 0,
+        lesson=run.lesson if run else False,
+        labels=c.config.labels or {},
+    )
+
+
+def freezer(c: Container, freeze: Freeze | None) -> Freezer | None:
+    """The kernel's word beside what was asked."""
+    if freeze is None or not c.status.alive:
+        return None
+    rows = c.run.rows if c.run else ()
+    ms = next((row.ms for row in rows if row.step == "Freeze" and row.mark in (Mark.DONE, Mark.UNDONE)), 0.0)
+    return Freezer(
+        kernel=freeze.kernel,
+        asked=c.status is Status.PAUSED,
+        self_frozen=freeze.self_frozen,
+        parent_frozen=freeze.parent_frozen,
+        ms=ms,
+    )
+
+
+def network_name(c: Container) -> str:
+    """The network a container is on: `bridge` or `none`."""
+    mode = "none" if c.config.network_disabled else c.host_config.network_mode
+    return "bridge" if mode in ("", "default", "bridge") else mode
+
+
+def image_row(image: Image) -> ImageRow:
+    layers = tuple(LayerRow(id=layer.diff_id, size=layer.size, made_by=layer.created_by) for layer in image.layers)
+    return ImageRow(id=image.id, tags=image.tags, size=image.size, created=image.created, layers=layers)
+
+
+def network_row(network: Network, *, up: bool, nat: bool) -> NetworkRow:
+    return NetworkRow(
+        id=network.id,
+        name=network.name,
+        bridge=network.bridge,
+        subnet=network.subnet,
+        gateway=network.gateway,
+        up=up,
+        nat=nat,
+    )
