@@ -1,0 +1,306 @@
+"""The port `Tasks` on containerd's gRPC: containers (a spec), tasks (shim and runc), and how they end.
+
+Three things the shim is strict about are smoothed here. Pause, resume and start done twice are errors with a text only, so
+we look before we call. The shim keeps its own word for "paused" and does not see a freeze or thaw by file, so the freezer's
+file is written where the two may differ. And a status may only be read until the task is deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any, Final
+
+from engine.host import Exit, Facts, Task
+from engine.host.containerd.client import WORK_SECONDS, Client, any_of, cannot_run
+from engine.host.containerd.exits import Exits, exit_of
+from engine.host.containerd.probe import Probes
+from engine.host.containerd.proto.containers_pb2 import (
+    Container,
+    CreateContainerRequest,
+    DeleteContainerRequest,
+    GetContainerRequest,
+)
+from engine.host.containerd.proto.runc_options_pb2 import Options
+from engine.host.containerd.proto.task_events_pb2 import TaskExit
+from engine.host.containerd.proto.tasks_pb2 import (
+    CreateTaskRequest,
+    DeleteTaskRequest,
+    GetRequest,
+    KillRequest,
+    ListTasksRequest,
+    PauseTaskRequest,
+    ResumeTaskRequest,
+    StartRequest,
+    WaitRequest,
+)
+from engine.host.containerd.proto.types_pb2 import CREATED, PAUSED, PAUSING, RUNNING, STOPPED, UNKNOWN, Process
+from engine.host.threads import short
+from engine.model.errors import Conflict, EngineError, HostFailed, NotFound, Unavailable
+
+NAMESPACE: Final = "longshore"
+RUNTIME: Final = "io.containerd.runc.v2"
+SHIM_SOCKETS: Final = "/run/containerd/s"
+"""Where every shim of this machine listens, whichever containerd started it (containerd, runtime/v2/shim)."""
+
+_SPEC_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+_STATUS: Final = {CREATED: "created", RUNNING: "running", STOPPED: "stopped", PAUSED: "paused", PAUSING: "pausing"}
+_END_SECONDS: Final = 10.0
+"""How long a process may take to end after SIGKILL."""
+_AGAIN_SECONDS: Final = 0.1
+_BUNDLE_SECONDS: Final = 10.0
+"""How long the remains of a task creation that was cut off may be in the way; containerd takes up to 9 s to clear them."""
+
+
+class ContainerdTasks:
+    """The port, for one containerd at one socket. `freeze` and `thaw` write the container's freezer file."""
+
+    def __init__(
+        self,
+        address: str,
+        facts: Facts,
+        *,
+        freeze: Callable[[str], Awaitable[None]],
+        thaw: Callable[[str], Awaitable[None]],
+        namespace: str = NAMESPACE,
+    ) -> None:
+        self._address = address
+        self._namespace = namespace
+        self._freeze_file = freeze
+        self._thaw_file = thaw
+        options = Options(binary_name="runc", root=f"{facts.exec_root}/runtime-runc", systemd_cgroup=facts.systemd_cgroup)
+        self._options = any_of("containerd.runc.v1.Options", options.SerializeToString())
+        self._client = Client(address, namespace)
+        self._exits = Exits(self._client)
+        self._probes = Probes(self._client, f"{facts.exec_root}/containerd/execs")
+        self._troubled: list[Callable[[str], None]] = []
+        self._following: asyncio.Task[None] | None = None
+
+    async def connect(self, seconds: float = 30.0) -> None:
+        """Reach containerd, and follow it from then on. Raises `Unavailable` when it does not answer in time."""
+        await self._client.ready(seconds)
+        self._following = asyncio.create_task(self._follow(), name="containerd events")
+
+    async def close(self) -> None:
+        """Let go of containerd; tasks run on."""
+        if self._following:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self._probes.close()
+        await self._exits.close()
+        await self._client.close()
+
+    async def version(self) -> str:
+        """containerd's own version."""
+        return await self._client.version()
+
+    def on_exit(self, callback: Callable[[str, Exit], None]) -> None:
+        self._exits.on_exit(callback)
+
+    def on_trouble(self, callback: Callable[[str], None]) -> None:
+        self._troubled.append(callback)
+
+    # The container: a spec that containerd keeps.
+
+    async def register(self, id: str, spec: dict[str, Any]) -> None:
+        runtime = Container.Runtime(name=RUNTIME, options=self._options)
+        container = Container(id=id, runtime=runtime, spec=any_of(_SPEC_TYPE, json.dumps(spec).encode()))
+        request = CreateContainerRequest(container=container)
+        doing = f"register container {id[:12]} with containerd"
+        try:
+            await self._client.call(doing, self._client.containers.Create, request)
+        except Conflict:
+            await self.unregister(id)
+            await self._client.call(doing, self._client.containers.Create, request)
+
+    async def unregister(self, id: str) -> None:
+        await self.delete(id)  # containerd would let the container go and leave the task without an owner
+        with suppress(NotFound):
+            await self._client.call(
+                f"remove container {id[:12]} from containerd", self._client.containers.Delete, DeleteContainerRequest(id=id)
+            )
+        self._exits.forget(id)
+
+    async def look_registered(self, id: str) -> str | None:
+        request = GetContainerRequest(id=id)
+        try:
+            reply = await self._client.call(f"look for container {id[:12]}", self._client.containers.Get, request)
+        except NotFound:
+            return None
+        c = reply.container
+        made = c.created_at.ToDatetime(UTC)
+        spec = f"spec of {len(c.spec.value)} bytes"
+        return f"{c.id[:12]} in namespace {self._namespace}: {c.runtime.name}, {spec}, {made:%F %T} UTC"
+
+    # The task: shim, process, cgroup.
+
+    async def create(self, id: str, stdout: str, stderr: str) -> int:
+        self._exits.forget(id)
+        request = CreateTaskRequest(container_id=id, stdout=stdout, stderr=stderr, options=self._options)
+        give_up = asyncio.get_running_loop().time() + _BUNDLE_SECONDS
+        while True:
+            try:
+                reply = await self._client.call(
+                    f"create the task of {id[:12]}", self._client.tasks.Create, request, seconds=WORK_SECONDS
+                )
+                return reply.pid
+            except Conflict:
+                task = await self.look(id)
+                if task and task.exit is None:
+                    return task.pid  # made by an engine that died before it heard of it
+                await self.delete(id)
+            except HostFailed as error:
+                if "file exists" not in error.message:
+                    raise cannot_run(error) from error
+            if asyncio.get_running_loop().time() > give_up:
+                raise HostFailed(f"cannot create the task of {id[:12]}: the remains of an earlier one are in the way")
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def start(self, id: str) -> None:
+        task = await self._get(id, "start")
+        self._exits.arm(id, task.pid)
+        if task.status != "created":
+            return
+        try:
+            await self._client.call(
+                f"start the process of {id[:12]}",
+                self._client.tasks.Start,
+                StartRequest(container_id=id),
+                seconds=WORK_SECONDS,
+            )
+        except EngineError as error:
+            self._exits.forget(id)  # what never ran does not exit
+            if isinstance(error, HostFailed):
+                raise cannot_run(error) from error
+            raise
+
+    async def adopt(self, id: str) -> None:
+        task = await self.look(id)
+        self._exits.arm(id, task.pid if task else 0)
+
+    async def wait(self, id: str) -> Exit:
+        if not self._exits.armed(id):
+            await self.adopt(id)
+        return await self._exits.wait(id)
+
+    async def look(self, id: str) -> Task | None:
+        request = GetRequest(container_id=id)
+        try:
+            reply = await self._client.call(f"look at the task of {id[:12]}", self._client.tasks.Get, request)
+        except NotFound:
+            return None
+        return _task(reply.process)
+
+    async def all(self) -> list[Task]:
+        reply = await self._client.call("list the tasks", self._client.tasks.List, ListTasksRequest())
+        return [_task(process) for process in reply.tasks]
+
+    async def kill(self, id: str, signal: int) -> None:
+        await self._client.call(
+            f"send signal {signal} to {id[:12]}", self._client.tasks.Kill, KillRequest(container_id=id, signal=signal)
+        )
+
+    async def delete(self, id: str) -> None:
+        task = await self.look(id)
+        if task and task.exit is None:
+            await self._end(task)
+        if task:
+            with suppress(NotFound):
+                reply = await self._client.call(
+                    f"delete the task of {id[:12]}",
+                    self._client.tasks.Delete,
+                    DeleteTaskRequest(container_id=id),
+                    seconds=WORK_SECONDS,
+                )
+                self._exits.settle(id, exit_of(task.pid, reply.exit_status, reply.exited_at))
+        await short(self._shim_socket(id).unlink, missing_ok=True)
+
+    async def _end(self, task: Task) -> None:
+        """SIGKILL to every process of the task, and wait until its init has ended."""
+        doing = f"end the processes of {task.id[:12]}"
+        with suppress(NotFound):
+            await self._client.call(doing, self._client.tasks.Kill, KillRequest(container_id=task.id, signal=SIGKILL, all=True))
+            if task.status in ("paused", "pausing"):
+                await self._thaw_file(task.id)  # on cgroup v1 only what runs can die
+            await self._client.call(doing, self._client.tasks.Wait, WaitRequest(container_id=task.id), seconds=_END_SECONDS)
+
+    def _shim_socket(self, id: str) -> Path:
+        """A killed shim leaves its socket behind. Its name is a hash (containerd, runtime/v2/shim, SocketAddress)."""
+        name = hashlib.sha256(os.path.join(self._address, self._namespace, id).encode()).hexdigest()
+        return Path(SHIM_SOCKETS, name)
+
+    # The freezer.
+
+    async def pause(self, id: str) -> None:
+        task = await self._get(id, "pause")
+        if task.status in ("paused", "pausing"):
+            await self._freeze_file(id)  # the shim does not see a thaw from outside, and would refuse
+            return
+        try:
+            await self._client.call(
+                f"freeze {id[:12]}", self._client.tasks.Pause, PauseTaskRequest(container_id=id), seconds=WORK_SECONDS
+            )
+        except HostFailed:
+            await self._freeze_file(id)  # frozen from outside already, or this says what is wrong
+
+    async def resume(self, id: str) -> None:
+        task = await self._get(id, "resume")
+        if task.status not in ("paused", "pausing"):
+            await self._thaw_file(id)  # frozen from outside, if at all: nothing to tell the shim
+            return
+        request = ResumeTaskRequest(container_id=id)
+        try:
+            await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
+        except HostFailed:
+            # Thawed from outside: runc refuses to thaw it. Frozen for a moment more, the shim's word comes right too.
+            await self._freeze_file(id)
+            await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
+
+    # Commands inside.
+
+    async def probe(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
+        return await self._probes.run(id, exec_id, process, timeout, limit)
+
+    async def forget_exec(self, id: str, exec_id: str) -> None:
+        await self._probes.reap(id, exec_id)
+
+    async def _get(self, id: str, verb: str) -> Task:
+        """The task, for a verb that needs a process."""
+        task = await self.look(id)
+        if task is None:
+            raise NotFound(f"cannot {verb} {id[:12]}: it has no task")
+        return task
+
+    async def _follow(self) -> None:
+        """Follow exit events. The stream's end is how we learn at once that containerd went away."""
+        while True:
+            try:
+                await self._exits.check()
+                async for envelope in self._client.subscribe("/tasks/exit"):
+                    exit = TaskExit.FromString(envelope.event.value)
+                    if exit.id == exit.container_id:
+                        self._exits.hint(exit.container_id)
+            except EngineError:
+                self._report(f"containerd at {self._address} went away; containers run on, and changes wait until it is back")
+                await self._client.ready()
+                self._report("")
+
+    def _report(self, trouble: str) -> None:
+        for callback in self._troubled:
+            callback(trouble)
+
+
+def _task(process: Process) -> Task:
+    """containerd's words for a task. Raises `Unavailable` where it does not know the status, as while a shim is dying."""
+    id = process.container_id or process.id
+    if process.status == UNKNOWN:
+        raise Unavailable(f"cannot tell how {id[:12]} is: its shim does not answer", "try again in a moment")
+    exit = exit_of(process.pid, process.exit_status, process.exited_at) if process.status == STOPPED else None
+    return Task(id=id, pid=process.pid, status=_STATUS[process.status], exit=exit)

@@ -1,0 +1,219 @@
+"""The port on a real containerd and real runc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from containerd_kit import Kit, shim_of
+
+from engine.host import Exit
+from engine.host.containerd.process import started
+from engine.host.containerd.tasks import SHIM_SOCKETS, ContainerdTasks
+from engine.model.errors import CannotRun, NotFound
+
+
+@pytest.mark.parametrize("code", [0, 7])
+async def test_exit_code_of_the_process(kit: Kit, code: int) -> None:
+    id = await kit.register("sh", "-c", f"exit {code}")
+    pid = await kit.tasks.create(id, "", "")
+    told: list[tuple[str, Exit]] = []
+    kit.tasks.on_exit(lambda *args: told.append(args))
+    await kit.tasks.start(id)
+    exit = await kit.tasks.wait(id)
+    assert (exit.pid, exit.status, exit.lost) == (pid, code, False)
+    assert told == [(id, exit)]
+
+
+async def test_every_waiter_gets_the_same_exit_also_after_the_deletion(kit: Kit) -> None:
+    id = await kit.sleeper()
+    early = [asyncio.create_task(kit.tasks.wait(id)) for _ in range(3)]
+    await kit.tasks.kill(id, signal.SIGKILL)
+    first = await kit.tasks.wait(id)
+    await kit.tasks.delete(id)
+    assert first.status == 137
+    assert await asyncio.gather(*early, kit.tasks.wait(id)) == [first] * 4
+
+
+async def test_life_as_containerd_tells_it(kit: Kit) -> None:
+    id = await kit.register("busybox", "sleep", "1000")
+    assert "spec of" in (await kit.tasks.look_registered(id) or "")
+    assert await kit.status(id) == "none"
+    pid = await kit.tasks.create(id, "", "")
+    assert await kit.status(id) == "created"
+    await kit.tasks.start(id)
+    await kit.tasks.start(id)
+    assert await kit.status(id) == "running"
+    assert [task.pid for task in await kit.tasks.all() if task.id == id] == [pid]
+    assert Path(f"/proc/{pid}/cmdline").read_text() == "busybox\0sleep\0" + "1000\0"
+    await kit.tasks.kill(id, signal.SIGKILL)
+    await kit.tasks.wait(id)
+    stopped = await kit.tasks.look(id)
+    assert stopped and stopped.status == "stopped" and stopped.exit and stopped.exit.status == 137
+    with pytest.raises(NotFound):
+        await kit.tasks.kill(id, signal.SIGTERM)
+    await kit.tasks.delete(id)
+    await kit.tasks.delete(id)
+    assert await kit.status(id) == "none"
+    await kit.tasks.unregister(id)
+    await kit.tasks.unregister(id)
+    assert await kit.tasks.look_registered(id) is None
+
+
+@pytest.mark.parametrize(("command", "code"), [("missing", 127), ("/bin/plain", 126), ("/bin", 126)])
+async def test_what_cannot_run(kit: Kit, command: str, code: int) -> None:
+    id = await kit.register(command)
+    with pytest.raises(CannotRun) as caught:
+        await kit.tasks.create(id, "", "")
+    assert caught.value.exit_code == code
+    assert caught.value.status == 400
+    assert await kit.status(id) == "none"
+
+
+async def test_output_goes_to_the_fifos(kit: Kit, tmp_path: Path) -> None:
+    id = await kit.register("sh", "-c", "echo out; echo err >&2")
+    fds = []
+    for name in ("stdout", "stderr"):
+        os.mkfifo(tmp_path / name)
+        fds.append(os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK))
+    await kit.tasks.create(id, str(tmp_path / "stdout"), str(tmp_path / "stderr"))
+    await kit.tasks.start(id)
+    await kit.tasks.wait(id)
+    await kit.tasks.delete(id)
+    assert [os.read(fd, 100) for fd in fds] == [b"out\n", b"err\n"]
+    for fd in fds:
+        os.close(fd)
+
+
+async def test_register_and_create_replace_a_leftover(kit: Kit) -> None:
+    id = await kit.sleeper()
+    old = await kit.pid(id)
+    await kit.tasks.register(id, kit.spec(id, "sh", "-c", "exit 3"))
+    assert started(old) is None
+    await kit.tasks.create(id, "", "")
+    pid = await kit.pid(id)
+    assert await kit.tasks.create(id, "", "") == pid
+    await kit.tasks.start(id)
+    assert (await kit.tasks.wait(id)).status == 3
+    assert await kit.tasks.create(id, "", "") != pid
+    await kit.tasks.start(id)
+    assert (await kit.tasks.wait(id)).status == 3
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_delete_ends_what_runs(kit: Kit, paused: bool) -> None:
+    id = await kit.sleeper()
+    if paused:
+        await kit.tasks.pause(id)
+    pid = await kit.pid(id)
+    await kit.tasks.delete(id)
+    assert started(pid) is None
+    assert (await kit.tasks.wait(id)).status == 137
+
+
+async def test_delete_what_was_created_and_never_started(kit: Kit) -> None:
+    id = await kit.register("busybox", "sleep", "1000")
+    pid = await kit.tasks.create(id, "", "")
+    told: list[str] = []
+    kit.tasks.on_exit(lambda id, _: told.append(id))
+    await kit.tasks.delete(id)
+    assert started(pid) is None
+    assert told == []
+
+
+async def test_pause_and_resume_twice(kit: Kit) -> None:
+    id = await kit.sleeper()
+    for _ in range(2):
+        await kit.tasks.pause(id)
+        assert kit.frozen(id)
+    assert await kit.status(id) == "paused"
+    for _ in range(2):
+        await kit.tasks.resume(id)
+        assert not kit.frozen(id)
+    assert await kit.status(id) == "running"
+
+
+async def test_pause_and_resume_after_a_thaw_from_outside(kit: Kit) -> None:
+    id = await kit.sleeper()
+    await kit.tasks.pause(id)
+    await kit.thaw(id)
+    await kit.tasks.pause(id)
+    assert kit.frozen(id)
+    await kit.thaw(id)
+    await kit.tasks.resume(id)
+    assert not kit.frozen(id)
+    assert await kit.status(id) == "running"
+
+
+async def test_pause_and_resume_after_a_freeze_from_outside(kit: Kit) -> None:
+    id = await kit.sleeper()
+    await kit.freeze(id)
+    await kit.tasks.pause(id)
+    assert kit.frozen(id)
+    await kit.tasks.resume(id)
+    assert not kit.frozen(id)
+    assert await kit.status(id) == "running"
+
+
+async def test_verbs_on_nothing(kit: Kit) -> None:
+    id = "0" * 64
+    for verb in (kit.tasks.start, kit.tasks.pause, kit.tasks.resume):
+        with pytest.raises(NotFound):
+            await verb(id)
+    with pytest.raises(NotFound):
+        await kit.tasks.create(id, "", "")
+    with pytest.raises(NotFound):
+        await kit.tasks.kill(id, signal.SIGTERM)
+    await kit.tasks.delete(id)
+    exit = await kit.tasks.wait(id)
+    assert (exit.pid, exit.status, exit.lost) == (0, 255, True)
+
+
+async def another(kit: Kit) -> ContainerdTasks:
+    """The port of another engine on the same containerd."""
+    tasks = ContainerdTasks(kit.address, kit.facts, freeze=kit.freeze, thaw=kit.thaw)
+    await tasks.connect()
+    return tasks
+
+
+async def test_adopt_tells_an_exit_that_nobody_watched(kit: Kit) -> None:
+    id = await kit.run("sh", "-c", "exit 9")
+    seen = await kit.tasks.wait(id)
+    tasks = await another(kit)
+    told: asyncio.Queue[tuple[str, Exit]] = asyncio.Queue()
+    tasks.on_exit(lambda *args: told.put_nowait(args))
+    await tasks.adopt(id)
+    await tasks.adopt(id)
+    assert await told.get() == (id, seen)
+    await tasks.close()
+    assert told.empty()
+
+
+async def test_adopt_a_running_task(kit: Kit) -> None:
+    id = await kit.sleeper()
+    tasks = await another(kit)
+    await tasks.adopt(id)
+    await kit.tasks.kill(id, signal.SIGTERM)  # init has no handler: the kernel drops it
+    await kit.tasks.kill(id, signal.SIGKILL)
+    assert await tasks.wait(id) == await kit.tasks.wait(id)
+    await tasks.close()
+
+
+async def test_killed_shim_is_a_lost_exit_and_leaves_nothing(kit: Kit) -> None:
+    id = await kit.sleeper()
+    pid = await kit.pid(id)
+    os.kill(shim_of(pid), signal.SIGKILL)
+    exit = await kit.tasks.wait(id)
+    assert (exit.pid, exit.status, exit.lost) == (pid, 137, True)
+    socket = kit.tasks._shim_socket(id)
+    assert socket.parent == Path(SHIM_SOCKETS) and socket.exists()
+    await kit.tasks.delete(id)
+    assert not socket.exists()
+    assert started(pid) is None
+
+
+async def test_version(kit: Kit) -> None:
+    assert (await kit.tasks.version())[0].isdigit()
