@@ -84,6 +84,7 @@ BUILT: Mapping[type, frozenset[str]] = {
             "CpusetMems",
             "KernelMemory",  # Dropped with a warning.
             "KernelMemoryTCP",
+            "CpuPercent",  # Dropped with a warning.
             "MemoryReservation",
             "MemorySwap",
             "MemorySwappiness",
@@ -137,7 +138,6 @@ REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
         "CpuRealtimePeriod": (asked, "real-time scheduling is missing"),
         "CpuRealtimeRuntime": (asked, "real-time scheduling is missing"),
         "CpuCount": (asked, "this way of counting CPUs is Windows'; use NanoCpus"),
-        "CpuPercent": (asked, "this way of counting CPUs is Windows'; use NanoCpus"),
     },
 }
 

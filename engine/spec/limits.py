@@ -98,6 +98,7 @@ def _cpu(hc: HostConfig, facts: Facts, warnings: list[str]) -> HostConfig:
         raise bad("CpuQuota", hc.cpu_quota, "is too small", "give at least 1000 microseconds")
     if hc.cpu_shares < 0:
         raise bad("CpuShares", hc.cpu_shares, "is negative", "give 2 to 262144; 1024 is the default")
+    hc = _drop(hc, warnings, "it exists on Windows only; use NanoCpus", cpu_percent=0)
     if "cpu" not in facts.controllers:
         why = "the kernel has no cpu controller for containers"
         return _drop(hc, warnings, why, cpu_shares=0, cpu_period=0, cpu_quota=0, nano_cpus=0)
