@@ -71,11 +71,15 @@ def openat2(dirfd: int, path: str, flags: int, resolve: int, mode: int = 0) -> i
     """openat2(2): an open that keeps to a directory's tree; returns the file descriptor."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
-    fd: int = _libc.syscall(
-        ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(dirfd), ctypes.c_char_p(name), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-    )
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    fd: int = _libc.syscall(ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(dirfd), ctypes.c_char_p(name), ctypes.byref(how), size)
     _check(fd, path)
     return fd
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): write out the whole file system that `fd` lies on."""
+    _check(_libc.syncfs(fd))
 
 
 def _bytes(text: str) -> bytes | None:

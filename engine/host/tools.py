@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,13 @@ SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/s
 
 PACKAGES = {"nft": "nftables", "containerd": "containerd", "runc": "runc", "containerd-shim-runc-v2": "containerd"}
 """Debian's package for a program, for the remedy."""
+
+REMEDIES = {
+    errno.ENOSPC: "make room on the disk, then try again",
+    errno.EDQUOT: "raise the disk quota or make room, then try again",
+    errno.EROFS: "make the file system writable, or choose another --data-root",
+}
+"""What a person can do about a full or read-only disk."""
 
 
 def find(program: str) -> str | None:
@@ -36,7 +44,8 @@ def doing(what: str) -> Iterator[None]:
     except NetlinkError as error:
         raise HostFailed(f"cannot {what}: {os.strerror(error.code)}", errno=error.code) from error
     except OSError as error:
-        raise HostFailed(f"cannot {what}: {error.strerror or error}", errno=error.errno or 0) from error
+        number = error.errno or 0
+        raise HostFailed(f"cannot {what}: {error.strerror or error}", REMEDIES.get(number, ""), errno=number) from error
 
 
 async def ask(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
