@@ -1,0 +1,161 @@
+"""`/containers`: the verbs, what is told of a container, and waiting for one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from aiohttp import web
+
+from engine.api import gates, listing, wire
+from engine.api.query import body, flag, integer
+from engine.api.reply import Routes, answer, api_version, engine_of, line, stream
+from engine.model.container import Container
+from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
+from engine.model.status import Verb
+
+CONDITIONS = ("not-running", "next-exit", "removed")
+
+STARTED_EMPTY = 7
+"""Bytes a start request's body may have: old clients send `null` or an empty object with it."""
+
+
+def _name(request: web.Request) -> str:
+    return request.match_info["name"]
+
+
+def _container(request: web.Request) -> Container:
+    """The container in the path. Raises `NotFound`, `Invalid`."""
+    return engine_of(request).resolve(_name(request))
+
+
+async def _do(request: web.Request, verb: Verb, **params: Any) -> web.Response:
+    await engine_of(request).do(verb, _name(request), params)
+    return web.Response(status=204)
+
+
+async def show_all(request: web.Request) -> web.Response:
+    """GET /containers/json"""
+    engine = engine_of(request)
+    images = {image.id: image for image in await engine.images()}
+    now = engine.host.clock.now()
+    chosen = listing.containers(request, engine.ledger.records.values(), images)
+    return answer([wire.container_summary(c, images.get(c.image), now) for c in chosen])
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /containers/create"""
+    engine, version = engine_of(request), api_version(request)
+    settings = await body(request)
+    if not isinstance(settings, dict):
+        raise Invalid("config cannot be empty in order to create a container", "send the settings as a JSON object")
+    platform = request.query.get("platform", "") if version >= (1, 41) else ""
+    if platform and isinstance(name := settings.get("Image"), str):
+        await _check_platform(request, name, platform)
+    settings = gates.at(version, settings, engine.host.facts.cgroup_version)
+    done = await engine.do(Verb.CREATE, "", {"name": request.query.get("name", ""), "body": settings})
+    return answer({"Id": done.id, "Warnings": list(done.warnings)}, 201)
+
+
+async def _check_platform(request: web.Request, name: str, platform: str) -> None:
+    """Raises `NotFound` when the image is for another platform: the client then pulls the right one."""
+    image = await engine_of(request).host.images.find(name)
+    have = (image.os, image.architecture, image.variant)
+    wanted = platform.lower().split("/")
+    if any(want and want != has for want, has in zip(wanted, have, strict=False)):
+        own = "/".join(part for part in have if part)
+        raise NotFound(
+            f"image with reference {name} was found but does not match the specified platform: wanted {platform}, actual: {own}"
+        )
+
+
+async def inspect(request: web.Request) -> web.Response:
+    """GET /containers/{name}/json"""
+    return answer(wire.container_inspect(_container(request), engine_of(request).host.facts))
+
+
+async def start(request: web.Request) -> web.Response:
+    """POST /containers/{name}/start"""
+    length = request.content_length
+    if request.body_exists and (length is None or length > STARTED_EMPTY) and api_version(request) >= (1, 24):
+        raise Invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24")
+    if request.query.get("checkpoint-dir"):
+        raise Forbidden("a checkpoint directory of one's own is not supported", "leave checkpoint-dir out")
+    if request.query.get("checkpoint"):
+        raise Invalid("checkpoint is only supported in experimental mode", "start the container without a checkpoint")
+    return await _do(request, Verb.START)
+
+
+async def stop(request: web.Request) -> web.Response:
+    """POST /containers/{name}/stop"""
+    signal = request.query.get("signal", "") if api_version(request) >= (1, 42) else ""
+    seconds = integer(request, "t")
+    _container(request)
+    try:
+        return await _do(request, Verb.STOP, signal=signal, t=seconds)
+    except (Invalid, NotFound, Conflict) as error:
+        # dockerd answers 500 to whatever goes wrong inside a stop.
+        raise EngineError(error.message, error.hint) from error
+
+
+async def kill(request: web.Request) -> web.Response:
+    """POST /containers/{name}/kill"""
+    return await _do(request, Verb.KILL, signal=request.query.get("signal", ""))
+
+
+async def pause(request: web.Request) -> web.Response:
+    """POST /containers/{name}/pause"""
+    return await _do(request, Verb.PAUSE)
+
+
+async def unpause(request: web.Request) -> web.Response:
+    """POST /containers/{name}/unpause"""
+    return await _do(request, Verb.UNPAUSE)
+
+
+async def remove(request: web.Request) -> web.Response:
+    """DELETE /containers/{name}"""
+    if flag(request, "link"):
+        raise NotBuilt("links between containers are not supported by longshored", "leave link out")
+    return await _do(request, Verb.REMOVE, force=flag(request, "force"), v=flag(request, "v"))
+
+
+async def wait(request: web.Request) -> web.StreamResponse:
+    """POST /containers/{name}/wait
+
+    The head is sent at once: `docker run` starts the container when it has it, so by then the wait must be armed.
+    """
+    condition = request.query.get("condition", "") or "not-running"
+    if condition not in CONDITIONS:
+        raise Invalid(f"invalid condition: {condition!r}", f"give one of {', '.join(CONDITIONS)}")
+    c = _container(request)
+    waiting = asyncio.ensure_future(engine_of(request).wait(c.id, condition))
+    try:
+        await asyncio.sleep(0)  # it runs up to its first await, and is armed
+        async with stream(request) as response:
+            await response.write(line(await _ended(waiting)))
+    finally:
+        waiting.cancel()
+    return response
+
+
+async def _ended(waiting: Awaitable[int]) -> dict[str, Any]:
+    try:
+        return {"StatusCode": await waiting}
+    except EngineError as error:
+        return {"StatusCode": -1, "Error": {"Message": str(error)}}
+
+
+ROUTES: Routes = (
+    ("GET", "/containers/json", show_all),
+    ("POST", "/containers/create", create),
+    ("GET", "/containers/{name}/json", inspect),
+    ("POST", "/containers/{name}/start", start),
+    ("POST", "/containers/{name}/stop", stop),
+    ("POST", "/containers/{name}/kill", kill),
+    ("POST", "/containers/{name}/pause", pause),
+    ("POST", "/containers/{name}/unpause", unpause),
+    ("POST", "/containers/{name}/wait", wait),
+    ("DELETE", "/containers/{name}", remove),
+)

@@ -1,0 +1,133 @@
+"""Which containers and images a list shows, and in what order (reference 11.2). Pure but for the request's query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
+from functools import partial
+
+from aiohttp import web
+
+from engine.api import filters, wire
+from engine.api.filters import Filters
+from engine.api.query import flag, integer, moment, nanoseconds
+from engine.model.container import Container
+from engine.model.errors import Invalid, NotFound
+from engine.model.image import Image
+from engine.model.status import Status
+from engine.spec.rows import network_name
+
+CONTAINER_FILTERS = filters.names(
+    "ancestor before exited expose health id is-task isolation label name network publish since status volume"
+)
+IMAGE_FILTERS = filters.names("before dangling label reference since until")
+
+STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+HEALTHS = ("starting", "healthy", "unhealthy", "none")
+
+Match = Callable[[Container], bool]
+
+
+def containers(request: web.Request, records: Collection[Container], images: Mapping[str, Image]) -> list[Container]:
+    """The containers `docker ps` shows for these query values, newest first."""
+    given = filters.parse(request.query.get("filters", ""), CONTAINER_FILTERS)
+    limit = integer(request, "limit") or 0
+    everything = flag(request, "all") or limit > 0 or "status" in given
+    matches = _container_filters(given, records, images)
+    newest = sorted(records, key=lambda c: c.created, reverse=True)
+    chosen = [c for c in newest if (everything or c.status.alive) and all(match(c) for match in matches)]
+    return chosen[:limit] if limit > 0 else chosen
+
+
+def _container_filters(given: Filters, records: Collection[Container], images: Mapping[str, Image]) -> list[Match]:
+    """One function for each filter. Raises `Invalid`, `NotFound`."""
+    filters.one_of(given, "status", STATUSES)
+    filters.one_of(given, "health", HEALTHS)
+    codes = [_whole(code) for code in given.get("exited", ())]
+    before = [_created(text, records) for text in given.get("before", ())]
+    since = [_created(text, records) for text in given.get("since", ())]
+    ports = [_ports(text) for text in given.get("expose", ())]
+    [_ports(text) for text in given.get("publish", ())]
+    ancestors = {id for text in given.get("ancestor", ()) for id, image in images.items() if wire.answers_to(image, text)}
+
+    return [
+        lambda c: filters.any_of(given, "id", lambda text: filters.pattern(text, c.id)),
+        lambda c: filters.any_of(given, "name", lambda text: filters.pattern(text, c.name, "/" + c.name)),
+        lambda c: filters.any_of(given, "status", lambda text: text == wire.keyword(c)),
+        lambda c: filters.any_of(given, "health", lambda text: text == (c.state.health.status if c.state.health else "none")),
+        lambda c: filters.any_of(given, "network", lambda text: _on_network(c, text)),
+        lambda c: filters.labels(given, c.config.labels or {}),
+        lambda c: not codes or (c.status is Status.EXITED and c.state.exit_code in codes),
+        lambda c: all(c.created < moment for moment in before),
+        lambda c: all(c.created > moment for moment in since),
+        lambda c: "ancestor" not in given or c.image in ancestors,
+        lambda c: not ports or any(wanted in wire.exposed(c) for span in ports for wanted in span),
+        # No container has a published port, a volume or a swarm task yet, so nothing matches these.
+        lambda c: "publish" not in given and "volume" not in given,
+        lambda c: not filters.boolean(given, "is-task"),
+    ]
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise Invalid(f"invalid filter 'exited={text}'", "give an exit code such as 0 or 137")
+    return int(text)
+
+
+def _created(text: str, records: Collection[Container]) -> object:
+    found = next((c for c in records if text in (c.id, c.name, "/" + c.name)), None)
+    found = found or next((c for c in records if text and c.id.startswith(text)), None)
+    if found is None:
+        raise NotFound(f"No such container: {text}")
+    return found.created
+
+
+def _ports(text: str) -> list[tuple[int, str]]:
+    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?", text.lower())
+    if not match or not 0 < int(match[1]) <= int(match[2] or match[1]) <= 65535:
+        raise Invalid(f"{text!r} is no port", "give 80, 80/udp or 8000-8010/tcp")
+    return [(port, match[3] or "tcp") for port in range(int(match[1]), int(match[2] or match[1]) + 1)]
+
+
+def _on_network(c: Container, text: str) -> bool:
+    id = e.network_id if (e := wire.plugged(c)) else ""
+    return text == network_name(c) or bool(text and id.startswith(text))
+
+
+def images(request: web.Request, have: Collection[Image], now: int) -> list[Image]:
+    """The images `docker images` shows for these query values, newest first."""
+    given = filters.parse(request.query.get("filters", ""), IMAGE_FILTERS)
+    dangling = filters.boolean(given, "dangling")
+    before = [_image_time(text, have) for text in given.get("before", ())]
+    since = [_image_time(text, have) for text in given.get("since", ())]
+    until = [moment(text, now) or 0 for text in given.get("until", ())]
+    newest = sorted(have, key=_made, reverse=True)
+    return [
+        image
+        for image in newest
+        if dangling in (None, not image.tags)
+        and all(_made(image) < time for time in before)
+        and all(_made(image) > time for time in since)
+        and all(_made(image) <= time for time in until)
+        and filters.labels(given, image.config.labels or {})
+        and filters.any_of(given, "reference", partial(_known_as, image))
+    ]
+
+
+def _made(image: Image) -> int:
+    return nanoseconds(image.created) if image.created else 0
+
+
+def _image_time(text: str, have: Collection[Image]) -> int:
+    found = next((image for image in have if wire.answers_to(image, text)), None)
+    if found is None:
+        raise NotFound(f"No such image: {text}")
+    return _made(found)
+
+
+def _known_as(image: Image, pattern: str) -> bool:
+    """Does a name of the image match, with or without its tag?"""
+    names = {form for tag in image.tags for form in (tag, tag.rpartition(":")[0])}
+    names |= {name.partition("@")[0] for name in image.digests}
+    return any(fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for name in names)

@@ -1,0 +1,329 @@
+"""Records as Docker clients read them (Engine API 1.43, reference 11.6). Pure: a record and the host's facts in, JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from engine.host import Facts
+from engine.model.container import NEVER, Container, Endpoint, Probe
+from engine.model.image import Image
+from engine.model.interface import LogLine
+from engine.model.network import Network
+from engine.model.settings import Config
+from engine.model.status import Status
+from engine.spec.rows import network_name
+from engine.spec.words import human_status
+
+Json = dict[str, Any]
+
+STREAM_TYPE = {"stdout": 1, "stderr": 2}
+"""First byte of a multiplexed frame."""
+SYSTEM_ERROR = 3
+
+
+def go_time(moment: datetime) -> str:
+    """RFC 3339 with the fraction's trailing zeros cut, as Go's `RFC3339Nano` writes it."""
+    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment != NEVER else "0001-01-01T00:00:00"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"
+
+
+def log_time(moment: datetime) -> str:
+    """RFC 3339 with nine digits, so that a log's columns stand in line."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    """One frame of the multiplexed stream: type, three zeros, length (big endian), payload."""
+    return bytes((kind, 0, 0, 0)) + len(payload).to_bytes(4, "big") + payload
+
+
+def log_bytes(line: LogLine, *, timestamps: bool, details: bool, multiplexed: bool) -> bytes:
+    """A line as a client asked for it. No log has details (labels, environment) yet: only their separator is there."""
+    text = (f"{log_time(line.time)} ".encode() if timestamps else b"") + (b" " if details else b"") + line.log
+    return frame(STREAM_TYPE[line.stream], text) if multiplexed else text
+
+
+def progress(value: Any) -> bytes:
+    """One object of a progress stream."""
+    return msgspec.json.encode(value) + b"\r\n"
+
+
+def command(c: Container) -> str:
+    """Path and arguments on one line; an argument with a space in it is quoted."""
+    return " ".join((c.path, *(f"'{arg}'" if " " in arg else arg for arg in c.args)))
+
+
+def keyword(c: Container) -> str:
+    """The state's one word. A container that is being made is shown as created."""
+    return str(Status.CREATED if c.status is Status.CREATING else c.status)
+
+
+def state(c: Container) -> Json:
+    s = c.state
+    shown: Json = {"Status": keyword(c)} | s.status.flags()
+    shown |= {
+        "OOMKilled": s.oom_killed,
+        "Pid": s.pid,
+        "ExitCode": s.exit_code,
+        "Error": s.error,
+        "StartedAt": go_time(s.started_at),
+        "FinishedAt": go_time(s.finished_at),
+    }
+    if s.health:
+        shown["Health"] = {
+            "Status": s.health.status,
+            "FailingStreak": s.health.failing_streak,
+            "Log": [probe(p) for p in s.health.log],
+        }
+    return shown
+
+
+def probe(p: Probe) -> Json:
+    return {"Start": go_time(p.start), "End": go_time(p.end), "ExitCode": p.exit_code, "Output": p.output}
+
+
+def mode(c: Container) -> str:
+    return c.host_config.network_mode or "default"
+
+
+def endpoint_settings(e: Endpoint | None) -> Json:
+    """One network of a container; blank but for the keys while it is not plugged in."""
+    return {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "NetworkID": e.network_id if e else "",
+        "EndpointID": e.endpoint_id if e else "",
+        "Gateway": e.gateway if e else "",
+        "IPAddress": e.address if e else "",
+        "IPPrefixLen": e.prefix if e else 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "MacAddress": e.mac if e else "",
+        "DriverOpts": None,
+    }
+
+
+def plugged(c: Container) -> Endpoint | None:
+    """The container's cable, while it is in. The record keeps a pulled one for its next start."""
+    return c.endpoint if "PlugVeth" in c.held else None
+
+
+def networks(c: Container) -> dict[str, Json]:
+    return {network_name(c): endpoint_settings(plugged(c))}
+
+
+MIRRORED = (
+    *("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen"),
+    *("IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress"),
+)
+
+
+def network_settings(c: Container, facts: Facts) -> Json:
+    """The container's wiring. The endpoint of the default bridge is mirrored at the top, for clients from before networks."""
+    settings = endpoint_settings(plugged(c))
+    held = "MakeNetworkNamespace" in c.held
+    return {
+        "Bridge": "",
+        "SandboxID": c.id if held else "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": dict.fromkeys(c.config.exposed_ports or {}) if held else {},
+        "SandboxKey": f"{facts.exec_root}/netns/{c.sandbox}" if held else "",
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        **{key: settings[key] for key in MIRRORED},
+        "Networks": networks(c),
+    }
+
+
+def answers_to(image: Image, name: str) -> bool:
+    """Is the image known by this name, or this beginning of its id?"""
+    return name in (image.id, *image.tags, *image.digests) or f"{name}:latest" in image.tags or is_prefix(name, image.id)
+
+
+def is_prefix(text: str, id: str) -> bool:
+    return bool(text) and id.removeprefix("sha256:").startswith(text.removeprefix("sha256:"))
+
+
+def container_summary(c: Container, image: Image | None, now: datetime) -> Json:
+    """A row of `docker ps`. The image is named by its id where its tag has moved on or is gone."""
+    named = image is not None and answers_to(image, c.config.image)
+    return {
+        "Id": c.id,
+        "Names": ["/" + c.name],
+        "Image": c.config.image if named else c.image,
+        "ImageID": c.image,
+        "Command": command(c),
+        "Created": int(c.created.timestamp()),
+        "Ports": [{"PrivatePort": number, "Type": protocol} for number, protocol in exposed(c)] if c.status.alive else [],
+        "Labels": c.config.labels or {},
+        "State": keyword(c),
+        "Status": human_status(c.state, now),
+        "HostConfig": {"NetworkMode": mode(c)},
+        "NetworkSettings": {"Networks": networks(c)},
+        "Mounts": [],
+    }
+
+
+def exposed(c: Container) -> list[tuple[int, str]]:
+    """The ports the settings name, each with its protocol. What is no port is passed over: an image may say anything."""
+    ports = (port.partition("/") for port in c.config.exposed_ports or {})
+    return sorted((int(number), protocol or "tcp") for number, _, protocol in ports if number.isdecimal())
+
+
+def layer_directories(store: str, top: str, lower: Iterable[str]) -> Json:
+    """`GraphDriver` of overlay2: where the layers lie. `LowerDir` is absent where nothing lies below."""
+    below = ":".join(f"{store}/{layer}/diff" for layer in lower)
+    data = {"LowerDir": below} if below else {}
+    for key, name in (("MergedDir", "merged"), ("UpperDir", "diff"), ("WorkDir", "work")):
+        data[key] = f"{store}/{top}/{name}"
+    return {"Name": "overlay2", "Data": data}
+
+
+def container_inspect(c: Container, facts: Facts) -> Json:
+    home = f"{facts.root}/containers/{c.id}"
+    started = "WriteNetworkFiles" in c.held or c.has_been_started_before
+    layers = c.layers
+    return {
+        "Id": c.id,
+        "Created": go_time(c.created),
+        "Path": c.path,
+        "Args": list(c.args),
+        "State": state(c),
+        "Image": c.image,
+        "ResolvConfPath": f"{home}/resolv.conf" if started else "",
+        "HostnamePath": f"{home}/hostname" if started else "",
+        "HostsPath": f"{home}/hosts" if started else "",
+        "LogPath": f"{home}/{c.id}-json.log" if started else "",
+        "Name": "/" + c.name,
+        "RestartCount": c.restart_count,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": msgspec.to_builtins(c.host_config),
+        "GraphDriver": layer_directories(f"{facts.root}/overlay2", layers.mount_id, (layers.init_id, *layers.lower))
+        if layers
+        else {"Name": "overlay2", "Data": None},
+        "Mounts": [],
+        "Config": config(c.config),
+        "NetworkSettings": network_settings(c, facts),
+    }
+
+
+OMITTED_WHEN_EMPTY = frozenset(
+    ("ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell")
+)
+
+
+def config(c: Config) -> Json:
+    """`Config`, without the keys Docker leaves out where they say nothing. A stop timeout of 0 says something."""
+    shown: Json = msgspec.to_builtins(c)
+    if c.healthcheck:
+        shown["Healthcheck"] = {key: value for key, value in shown["Healthcheck"].items() if value}
+    return {
+        key: value
+        for key, value in shown.items()
+        if key not in OMITTED_WHEN_EMPTY or value or (key == "StopTimeout" and value is not None)
+    }
+
+
+def image_summary(image: Image, containers: int = -1) -> Json:
+    return {
+        "Id": image.id,
+        "ParentId": "",
+        "RepoTags": list(image.tags),
+        "RepoDigests": list(image.digests),
+        "Created": int(image.created.timestamp()) if image.created else 0,
+        "Size": image.size,
+        "SharedSize": -1,
+        "VirtualSize": image.size,
+        "Labels": image.config.labels,
+        "Containers": containers,
+    }
+
+
+def image_inspect(image: Image, facts: Facts) -> Json:
+    caches = [layer.cache_id for layer in reversed(image.layers)]
+    shown: Json = {
+        "Id": image.id,
+        "RepoTags": list(image.tags),
+        "RepoDigests": list(image.digests),
+        "Parent": "",
+        "Comment": image.comment,
+        "Created": go_time(image.created or NEVER),
+        "Container": "",
+        "ContainerConfig": None,
+        "DockerVersion": image.docker_version,
+        "Author": image.author,
+        "Config": config(image.config),
+        "Architecture": image.architecture,
+        "Os": image.os,
+        "Size": image.size,
+        "VirtualSize": image.size,
+        "GraphDriver": layer_directories(f"{facts.root}/overlay2", caches[0], caches[1:])
+        if caches
+        else {"Name": "overlay2", "Data": None},
+        "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
+        "Metadata": {"LastTagTime": go_time(NEVER)},
+    }
+    if image.variant:
+        shown["Variant"] = image.variant
+    return shown
+
+
+def image_history(image: Image) -> list[Json]:
+    """The layers, newest first. The newest carries the image's names, the others are `<missing>`, as in Docker."""
+    return [
+        {
+            "Id": "<missing>" if at else image.id,
+            "Created": int(image.created.timestamp()) if image.created else 0,
+            "CreatedBy": layer.created_by,
+            "Tags": None if at else list(image.tags),
+            "Size": layer.size,
+            "Comment": "",
+        }
+        for at, layer in enumerate(reversed(image.layers))
+    ]
+
+
+def network(n: Network, containers: Iterable[Container] = ()) -> Json:
+    """A network. Those of `containers` that are plugged in are shown; only `inspect` gives any."""
+    ranges = [{"Subnet": n.subnet, "Gateway": n.gateway}] if n.subnet else []
+    options = {"com.docker.network.bridge.name": n.bridge, "com.docker.network.driver.mtu": str(n.mtu)}
+    return {
+        "Name": n.name,
+        "Id": n.id,
+        "Created": go_time(n.created),
+        "Scope": "local",
+        "Driver": n.driver,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Options": None, "Config": ranges},
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {
+            c.id: {
+                "Name": c.name,
+                "EndpointID": e.endpoint_id,
+                "MacAddress": e.mac,
+                "IPv4Address": f"{e.address}/{e.prefix}",
+                "IPv6Address": "",
+            }
+            for c in containers
+            if (e := plugged(c)) and e.network_id == n.id
+        },
+        "Options": options if n.bridge else {},
+        "Labels": {},
+    }

@@ -1,0 +1,181 @@
+"""The engine's interface over its socket: what the dashboard holds instead of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from engine.model.container import Container
+from engine.model.errors import EngineError, HostFailed, Unavailable, by_status
+from engine.model.events import Message
+from engine.model.frames import Frame
+from engine.model.image import Image
+from engine.model.interface import NO_PARAMS, Done, LogLine, Params
+from engine.model.run import Move, Plan
+from engine.model.world import ContainerRow
+
+T = TypeVar("T")
+
+CONNECT = 5.0
+"""Seconds until a socket that does not answer counts as away. An answer itself may take as long as its operation."""
+
+
+class _Error(Struct):
+    message: str = ""
+    status: int = 0
+
+
+class Client:
+    """An engine behind a Unix socket. Errors are the engine's own; `Unavailable` when it is away.
+
+    Nothing here reconnects: a stream that breaks raises `Unavailable`, and whoever holds it decides what to do.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._opened:
+            await self._opened.close()
+            self._opened = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *ended: object) -> None:
+        await self.close()
+
+    # --- the interface -----------------------------------------------------------------------------------------------
+
+    async def watch(self) -> AsyncIterator[Frame]:
+        async with aclosing(self._lines("/longshore/watch", Frame)) as frames:
+            async for frame in frames:
+                yield frame
+        raise self._away("it has ended")
+
+    async def do(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Done:
+        return await self._post("/longshore/do", {"verb": verb, "target": target, "params": dict(params)}, Done)
+
+    async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        return await self._post("/longshore/plan", {"verb": verb, "target": target, "params": dict(params)}, Plan)
+
+    async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        return await self._post("/longshore/begin", {"verb": verb, "target": target, "params": dict(params)}, Plan)
+
+    async def advance(self, target: str, move: Move) -> Plan:
+        return await self._post("/longshore/advance", {"target": target, "move": move}, Plan)
+
+    async def steps(self, target: str) -> Plan:
+        return await self._get(f"/longshore/steps/{quote(target, safe='')}", Plan)
+
+    async def inspect(self, target: str) -> Container:
+        return await self._get(f"/longshore/containers/{quote(target, safe='')}", Container)
+
+    async def containers(self) -> list[ContainerRow]:
+        return await self._get("/longshore/rows", list[ContainerRow])
+
+    async def images(self) -> list[Image]:
+        return await self._get("/longshore/images", list[Image])
+
+    async def wait(self, target: str, condition: str = "not-running") -> int:
+        return await self._get(f"/longshore/wait/{quote(target, safe='')}", int, condition=condition)
+
+    async def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]:
+        query = {"follow": "1" if follow else "0"} | ({} if tail is None else {"tail": str(tail)})
+        async with aclosing(self._lines(f"/longshore/logs/{quote(target, safe='')}", LogLine, **query)) as lines:
+            async for line in lines:
+                yield line
+
+    # --- more of the Docker API --------------------------------------------------------------------------------------
+
+    async def version(self) -> dict[str, Any]:
+        return await self._get("/version", dict[str, Any])
+
+    async def info(self) -> dict[str, Any]:
+        return await self._get("/info", dict[str, Any])
+
+    async def events(self, **query: str) -> AsyncIterator[Message]:
+        """`GET /events`; `query`: since, until, filters, as in the Docker API."""
+        async with aclosing(self._lines("/events", Message, **query)) as messages:
+            async for message in messages:
+                yield message
+
+    async def images_load(self, path: str) -> list[str]:
+        """Load a `docker save` archive; the lines the engine says. Raises `EngineError` for one that is none."""
+        try:
+            archive = open(path, "rb")  # noqa: ASYNC230, SIM115 - a local file; read in pieces by the upload
+        except OSError as error:
+            raise HostFailed(f"cannot read {path}: {error.strerror}", "give an archive made by docker save") from error
+        with archive:
+            headers = {"Content-Type": "application/x-tar"}
+            async with self._request("POST", "/images/load", data=archive, headers=headers) as answer:
+                said = [msgspec.json.decode(line, type=dict[str, Any]) async for line in _split(answer.content)]
+        if broken := next((line["error"] for line in said if "error" in line), ""):
+            raise EngineError(broken)
+        return [line["stream"].strip() for line in said if "stream" in line]
+
+    # --- the wire ----------------------------------------------------------------------------------------------------
+
+    async def _get(self, path: str, kind: type[T], **query: str) -> T:
+        async with self._request("GET", path, params=query) as answer:
+            return msgspec.json.decode(await answer.read(), type=kind)
+
+    async def _post(self, path: str, value: Any, kind: type[T]) -> T:
+        headers = {"Content-Type": "application/json"}
+        async with self._request("POST", path, data=msgspec.json.encode(value), headers=headers) as answer:
+            return msgspec.json.decode(await answer.read(), type=kind)
+
+    async def _lines(self, path: str, kind: Any, **query: str) -> AsyncGenerator[Any, None]:
+        decoder = msgspec.json.Decoder(kind)
+        async with self._request("GET", path, params=query) as answer:
+            async for line in _split(answer.content):
+                yield decoder.decode(line)
+
+    @asynccontextmanager
+    async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask, and turn what is no success into the engine's error."""
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                "http://longshore",
+                connector=aiohttp.UnixConnector(self.path, limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
+            )
+        try:
+            async with self._opened.request(method, path, **options) as answer:
+                if answer.status >= 300:
+                    raise _error(answer.status, await answer.read())
+                yield answer
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._away(str(error)) from error
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise EngineError(f"cannot understand the engine at {self.path}: {error}", "is it of the same version?") from error
+
+    def _away(self, why: str) -> Unavailable:
+        return Unavailable(f"cannot reach the engine at {self.path}: {why}", "start it with longshored")
+
+
+async def _split(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length: a snapshot is longer than what `readline` takes."""
+    parts: list[bytes] = []
+    async for chunk in content.iter_any():
+        first, *rest = chunk.split(b"\n")
+        parts.append(first)
+        for piece in rest:
+            if line := b"".join(parts).strip():
+                yield line
+            parts = [piece]
+
+
+def _error(status: int, body: bytes) -> EngineError:
+    try:
+        told = msgspec.json.decode(body, type=_Error)
+    except msgspec.MsgspecError:
+        told = _Error(message=body.decode(errors="replace").strip())
+    return by_status(told.status or status, told.message or f"the engine answered {status} without a word")
