@@ -1,0 +1,45 @@
+# Everything starts here: `make run` in a fresh clone is all a person has to type.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PEER   := build/docker.io
+PYTEST_ARGS ?=
+
+.PHONY: help run test soak bench screenshots lint setup packages
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: setup ## Open the dashboard; starts an engine where none runs
+	$(BIN)/longshore
+
+test: setup | $(PEER) ## Run every test on the real kernel, linters included (as root)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+soak: setup ## Live through thousands of containers and kill -9, and look for what grows
+	$(BIN)/python -m tests.soak
+
+bench: setup | $(PEER) ## Measure beside Debian's dockerd, in the same run
+	$(BIN)/python -m tests.bench
+
+screenshots: setup ## Take the pictures of the README from the running program
+	$(BIN)/python screenshots/make.py
+
+lint: setup ## Only the linters, the types and the borders between packages
+	$(BIN)/pytest tests/test_hygiene.py
+
+setup: packages $(READY) ## Install what is missing: Debian packages, then Python's into .venv
+
+packages:
+	@PYTHON=$(PYTHON) .ci/packages
+
+$(READY): pyproject.toml | packages
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# Debian's docker.io for the tests and the bench: unpacked, never installed.
+$(PEER):
+	.ci/unpack docker.io
