@@ -170,7 +170,7 @@ async def test_lookup_through_layers_sees_what_overlayfs_sees(rootfs: OverlayRoo
 
 
 async def test_more_layers_than_a_page_of_options_holds(rootfs: OverlayRootfs) -> None:
-    parent, lower = "", []
+    parent, lower = "", list[str]()
     for number in range(80):
         parent = image_layer(rootfs, f"layer{number}", parent, {f"file{number}": str(number)})
         lower.insert(0, parent)
