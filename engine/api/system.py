@@ -10,8 +10,8 @@ from aiohttp import hdrs, web
 from engine import API_VERSION, MIN_API_VERSION, __version__
 from engine.api import filters
 from engine.api.filters import Filters
-from engine.api.query import moment, nanoseconds
-from engine.api.reply import Routes, answer, closing, engine_of, line, stream
+from engine.api.query import moment
+from engine.api.reply import Routes, answer, engine_of, line, stream
 from engine.model.events import Message
 from engine.model.status import Status
 
@@ -114,12 +114,12 @@ async def events(request: web.Request) -> web.StreamResponse:
     """GET /events: one JSON object a line, until `until` or until the reader goes."""
     engine = engine_of(request)
     given = filters.parse(request.query.get("filters", ""), EVENT_FILTERS)
-    now = nanoseconds(engine.host.clock.now())
-    since, until = (moment(request.query.get(name, ""), now) for name in ("since", "until"))
-    async with stream(request) as response, closing(engine.events.stream(since, until)) as messages:
-        async for message in messages:
-            if matches(given, message):
-                await response.write(line(message))
+    since, until = (moment(request.query.get(name, ""), engine.events.clock()) for name in ("since", "until"))
+    with engine.events.subscribe(since, until) as messages:
+        async with stream(request) as response:
+            async for message in messages:
+                if matches(given, message):
+                    await response.write(line(message))
     return response
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from engine.host import Facts
 from engine.model.container import NEVER, Container, Endpoint, Probe
+from engine.model.errors import Invalid
 from engine.model.image import Image
 from engine.model.interface import LogLine
 from engine.model.network import Network
 from engine.model.settings import Config
 from engine.model.status import Status
+from engine.spec import references
 from engine.spec.rows import network_name
 from engine.spec.words import human_status
 
@@ -145,11 +148,18 @@ def network_settings(c: Container, facts: Facts) -> Json:
 
 def answers_to(image: Image, name: str) -> bool:
     """Is the image known by this name, or this beginning of its id?"""
-    return name in (image.id, *image.tags, *image.digests) or f"{name}:latest" in image.tags or is_prefix(name, image.id)
+    if name in (image.id, *image.tags, *image.digests) or familiar(name) in (*image.tags, *image.digests):
+        return True
+    return bool(name) and image.id.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
 
 
-def is_prefix(text: str, id: str) -> bool:
-    return bool(text) and id.removeprefix("sha256:").startswith(text.removeprefix("sha256:"))
+@lru_cache(1024)
+def familiar(name: str) -> str:
+    """`busybox:latest` for `docker.io/library/busybox`; empty for what is no name."""
+    try:
+        return references.parse(name).familiar
+    except Invalid:
+        return ""
 
 
 def container_summary(c: Container, image: Image | None, now: datetime) -> Json:
