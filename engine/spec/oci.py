@@ -90,7 +90,7 @@ def process(c: Container, facts: Facts, user: User, args: tuple[str, ...]) -> Ob
     """A process in the container: its own command, or a probe's."""
     hc = c.host_config
     held = list(_capabilities(hc, facts))
-    return {
+    found: Object = {
         "terminal": False,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(dict.fromkeys((user.gid, *user.groups)))},
         "args": list(args),
@@ -103,8 +103,11 @@ def process(c: Container, facts: Facts, user: User, args: tuple[str, ...]) -> Ob
             for limit in hc.ulimits or ()
         ],
         "noNewPrivileges": security(hc.security_opt).no_new_privileges,
-        "oomScoreAdj": hc.oom_score_adj,
     }
+    if hc.oom_score_adj or "CAP_SYS_RESOURCE" in facts.capabilities:
+        # 0 may be lower than the engine's own score, and without that capability a score can only be raised.
+        found["oomScoreAdj"] = hc.oom_score_adj
+    return found
 
 
 def environment(c: Container) -> list[str]:
@@ -121,10 +124,9 @@ def environment(c: Container) -> list[str]:
 
 def cgroups_path(c: Container, facts: Facts) -> str:
     """Where the container's cgroup is: a path in every hierarchy, or `slice:prefix:name` for systemd."""
-    parent = c.host_config.cgroup_parent
     if facts.systemd_cgroup:
-        return f"{parent or 'system.slice'}:longshore:{c.id}"
-    return f"/{(parent or facts.cgroup_parent).strip('/')}/{c.id}".replace("//", "/")
+        return f"{facts.cgroup_parent}:longshore:{c.id}"
+    return "/" + f"{facts.cgroup_parent.strip('/')}/{c.id}".lstrip("/")
 
 
 def _capabilities(hc: HostConfig, facts: Facts) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ def verify(config: Config, host_config: HostConfig, facts: Facts) -> tuple[HostC
     _config(config, warnings)
     _modes(host_config)
     _restart(host_config)
-    _names(host_config, facts)
-    _cgroup_parent(host_config, facts)
+    _names(host_config)
+    _gateway(config, host_config)
     capabilities.check(host_config.cap_add or (), host_config.cap_drop or (), facts.capabilities)
     security(host_config.security_opt)
     host_config = limits.verify(host_config, facts, warnings)
@@ -139,7 +139,7 @@ SYSCTLS = re.compile(r"net\.[^/]+|fs\.mqueue\.[^/]+|kernel\.(msgmax|msgmnb|msgmn
 """Kernel parameters that belong to a namespace of the container (namespaces(7)); all others are the host's."""
 
 
-def _names(hc: HostConfig, facts: Facts) -> None:
+def _names(hc: HostConfig) -> None:
     """Texts that end up in a file or in the specification."""
     for key in hc.annotations or {}:
         if not key:
@@ -168,6 +168,13 @@ def _names(hc: HostConfig, facts: Facts) -> None:
             raise bad("MaskedPaths and ReadonlyPaths", path, "is not absolute", "begin it with /")
 
 
+def _gateway(config: Config, hc: HostConfig) -> None:
+    if config.network_disabled or hc.network_mode == "none":
+        for entry in hc.extra_hosts or ():
+            if entry.endswith(":host-gateway"):
+                raise bad("ExtraHosts", entry, "needs a network: without one there is no gateway", "give an address")
+
+
 def _is_ip(text: str, kind: type[IPv4Address] | type[IPv6Address] | None = None) -> bool:
     try:
         address = ip_address(text)
@@ -175,14 +182,6 @@ def _is_ip(text: str, kind: type[IPv4Address] | type[IPv6Address] | None = None)
         return False
     # A zone, `fe80::1%eth0`, means nothing in another network namespace.
     return (kind is None or isinstance(address, kind)) and "%" not in text
-
-
-def _cgroup_parent(hc: HostConfig, facts: Facts) -> None:
-    parent = hc.cgroup_parent
-    if facts.systemd_cgroup and parent and (not parent.endswith(".slice") or len(parent) <= len(".slice")):
-        raise bad("CgroupParent", parent, "is no systemd slice", "write it like my.slice")
-    if ".." in parent.split("/") or "\0" in parent:
-        raise bad("CgroupParent", parent, "leads out of the cgroup tree", "give a path below the root")
 
 
 def _oom_score(hc: HostConfig, facts: Facts, warnings: list[str]) -> HostConfig:

@@ -55,6 +55,7 @@ ASKED: dict[str, Any] = {
     "PidMode": "host",
     "UTSMode": "host",
     "UsernsMode": "private",
+    "CgroupParent": "/mine",
     "Cgroup": "x",
     "Runtime": "crun",
     "Init": True,

@@ -193,19 +193,21 @@ def test_sysctls_can_be_overridden() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "parent", "path"),
+    ("facts", "path"),
     [
-        (FACTS, "", f"/longshore/{ID}"),
-        (FACTS, "/a/b/", f"/a/b/{ID}"),
-        (FACTS, "a", f"/a/{ID}"),
-        (FACTS, "/", f"/{ID}"),
-        (replace(FACTS, systemd_cgroup=True), "", f"system.slice:longshore:{ID}"),
-        (replace(FACTS, systemd_cgroup=True), "my.slice", f"my.slice:longshore:{ID}"),
+        (FACTS, f"/longshore/{ID}"),
+        (replace(FACTS, cgroup_parent="a/b/"), f"/a/b/{ID}"),
+        (replace(FACTS, cgroup_parent="/"), f"/{ID}"),
+        (replace(FACTS, systemd_cgroup=True, cgroup_parent="my.slice"), f"my.slice:longshore:{ID}"),
     ],
 )
-def test_cgroups_path(facts: Facts, parent: str, path: str) -> None:
-    c = container(host_config=HostConfig(cgroup_parent=parent))
-    assert build(c, facts)["linux"]["cgroupsPath"] == path
+def test_cgroups_path(facts: Facts, path: str) -> None:
+    assert build(container(), facts)["linux"]["cgroupsPath"] == path
+
+
+def test_an_engine_that_cannot_lower_the_score_does_not_try() -> None:
+    assert "oomScoreAdj" not in build(container(), BARE)["process"]
+    assert build(container(host_config=HostConfig(oom_score_adj=5)), BARE)["process"]["oomScoreAdj"] == 5
 
 
 def test_security() -> None:

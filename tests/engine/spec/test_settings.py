@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from engine.model.errors import Invalid
 from engine.model.settings import Config, Healthcheck, HostConfig, RestartPolicy
@@ -65,7 +64,7 @@ def test_configs_that_cannot_be_right(config: Config, says: str) -> None:
         (HostConfig(extra_hosts=("d\nb:1.1.1.1",)), "ExtraHosts"),
         (HostConfig(masked_paths=("proc",)), "MaskedPaths"),
         (HostConfig(readonly_paths=("",)), "MaskedPaths and ReadonlyPaths"),
-        (HostConfig(cgroup_parent="/a/../b"), "CgroupParent"),
+        (HostConfig(network_mode="none", extra_hosts=("up:host-gateway",)), "ExtraHosts"),
         (HostConfig(oom_score_adj=1001), "OomScoreAdj"),
         (HostConfig(cap_add=("FLY",)), "CapAdd"),
         (HostConfig(security_opt=("x",)), "SecurityOpt"),
@@ -98,17 +97,8 @@ def test_what_is_right_passes_unchanged() -> None:
         dns_options=("ndots:2",),
         extra_hosts=("db:10.0.0.1", "v6:2001:db8::1", "up:host-gateway"),
         oom_score_adj=-1000,
-        cgroup_parent="/mine",
     )
     assert verify(config, host_config, FACTS) == (host_config, ())
-
-
-def test_systemd_wants_a_slice() -> None:
-    facts = replace(FACTS, systemd_cgroup=True)
-    assert verify(Config(), HostConfig(cgroup_parent="my.slice"), facts)[1] == ()
-    for parent in ("/mine", ".slice"):
-        with pytest.raises(Invalid, match="CgroupParent"):
-            verify(Config(), HostConfig(cgroup_parent=parent), facts)
 
 
 def test_a_lower_oom_score_needs_the_right_to() -> None:
