@@ -1,7 +1,7 @@
 """A command inside a container: started, read, timed, and in the end always reaped.
 
-Both outputs go into one FIFO, so they share one buffer in the order they were written. The shim wants a reader before it
-starts, and blocks the process when nobody reads: what is over the limit is read too, and dropped.
+Both outputs go into one FIFO and so share one buffer. The shim wants a reader before it starts, and the process blocks when
+nobody reads: what is over the limit is read too, and dropped.
 """
 
 from __future__ import annotations
@@ -45,11 +45,9 @@ class Probes:
 
     async def run(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
         """See `engine.host.Tasks.probe`."""
-        fifo = self._directory / exec_id
-        await short(_make_fifo, fifo)
-        output = _Output(fifo, limit)
+        output = _Output(limit)
         # Once begun it is seen through: only then is it known what there is to reap.
-        starting = asyncio.create_task(self._start(id, exec_id, process, str(fifo)))
+        starting = asyncio.create_task(self._start(id, exec_id, process, output))
         try:
             try:
                 await asyncio.shield(starting)
@@ -86,9 +84,11 @@ class Probes:
         with suppress(OSError):  # never made, or FIFOs are left for `reap`
             self._directory.rmdir()
 
-    async def _start(self, id: str, exec_id: str, process: dict[str, Any], fifo: str) -> None:
+    async def _start(self, id: str, exec_id: str, process: dict[str, Any], output: _Output) -> None:
+        fifo = self._directory / exec_id
+        output.open(await short(_make_fifo, fifo))
         spec = any_of(_PROCESS_TYPE, json.dumps(process).encode())
-        request = ExecProcessRequest(container_id=id, exec_id=exec_id, stdout=fifo, stderr=fifo, spec=spec)
+        request = ExecProcessRequest(container_id=id, exec_id=exec_id, stdout=str(fifo), stderr=str(fifo), spec=spec)
         doing = f"start a probe in {id[:12]}"
         try:
             await self._client.call(doing, self._client.tasks.Exec, request, seconds=_START_SECONDS)
@@ -110,7 +110,7 @@ class Probes:
         await within(_REAP_SECONDS, asyncio.shield(reaping))
 
     async def _reap_at_last(self, starting: asyncio.Task[None], id: str, exec_id: str) -> None:
-        await asyncio.wait([starting])
+        await asyncio.gather(starting, return_exceptions=True)
         while True:
             try:
                 return await self.reap(id, exec_id)
@@ -121,13 +121,16 @@ class Probes:
 class _Output:
     """The reading end of a probe's FIFO. Keeps the first `limit` bytes."""
 
-    def __init__(self, fifo: Path, limit: int) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept = bytearray()
         self._loop = asyncio.get_running_loop()
         self._eof = self._loop.create_future()
-        self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._loop.add_reader(self._fd, self._read)
+        self._fd = -1
+
+    def open(self, fd: int) -> None:
+        self._fd = fd
+        self._loop.add_reader(fd, self._read)
 
     def _read(self) -> None:
         data = os.read(self._fd, _READ_BYTES)
@@ -142,10 +145,13 @@ class _Output:
         return bytes(self._kept)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
 
 
-def _make_fifo(path: Path) -> None:
+def _make_fifo(path: Path) -> int:
+    """Make it; a file descriptor that reads from it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from containerd_kit import Kit, remove_cgroups
 
 from engine.host import Facts
 from engine.host.containerd.daemon import Daemon
+
+from .kit import Kit, remove_cgroups
 
 
 @pytest.fixture(scope="session")

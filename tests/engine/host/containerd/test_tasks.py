@@ -8,12 +8,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from containerd_kit import Kit, shim_of
 
 from engine.host import Exit
 from engine.host.containerd.process import started
 from engine.host.containerd.tasks import SHIM_SOCKETS, ContainerdTasks
 from engine.model.errors import CannotRun, NotFound
+
+from .kit import Kit, shim_of
 
 
 @pytest.mark.parametrize("code", [0, 7])
@@ -48,7 +49,6 @@ async def test_life_as_containerd_tells_it(kit: Kit) -> None:
     await kit.tasks.start(id)
     assert await kit.status(id) == "running"
     assert [task.pid for task in await kit.tasks.all() if task.id == id] == [pid]
-    assert Path(f"/proc/{pid}/cmdline").read_text() == "busybox\0sleep\0" + "1000\0"
     await kit.tasks.kill(id, signal.SIGKILL)
     await kit.tasks.wait(id)
     stopped = await kit.tasks.look(id)
@@ -196,7 +196,6 @@ async def test_adopt_a_running_task(kit: Kit) -> None:
     id = await kit.sleeper()
     tasks = await another(kit)
     await tasks.adopt(id)
-    await kit.tasks.kill(id, signal.SIGTERM)  # init has no handler: the kernel drops it
     await kit.tasks.kill(id, signal.SIGKILL)
     assert await tasks.wait(id) == await kit.tasks.wait(id)
     await tasks.close()
