@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec.structs import fields
-
 from engine.model.errors import NotBuilt
 from engine.model.settings import Config, CreateBody, HostConfig, LogConfig
 
@@ -158,10 +156,10 @@ def check(body: CreateBody) -> None:
 
 
 def _check(value: Config | HostConfig, kind: type[Config] | type[HostConfig], prefix: str) -> None:
-    for field in fields(kind):
-        wanted, why = REFUSED[kind].get(field.encode_name, (None, ""))
-        if wanted and wanted(getattr(value, field.name)):
-            raise _refusal(prefix + field.encode_name, why)
+    for name, key in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        wanted, why = REFUSED[kind].get(key, (None, ""))
+        if wanted and wanted(getattr(value, name)):
+            raise _refusal(prefix + key, why)
 
 
 def _refusal(field: str, why: str) -> NotBuilt:
@@ -176,8 +174,9 @@ def _check_networking(body: CreateBody) -> None:
         where = f"NetworkingConfig.EndpointsConfig[{network!r}]"
         if _network(network) != _network(mode):
             raise _refusal(where, f"the container joins only the network of its mode, {_network(mode)}")
+        said = {key.lower(): value for key, value in endpoint.items()}
         for key, why in ENDPOINT.items():
-            if _says_something(endpoint.get(key)):
+            if _says_something(said.get(key.lower())):
                 raise _refusal(f"{where}.{key}", why)
 
 

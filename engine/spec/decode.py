@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import FieldInfo, fields, replace
+from msgspec.structs import replace
 
 from engine.model.errors import Invalid
 from engine.model.settings import Config, CreateBody, Healthcheck, HostConfig, LogConfig, RestartPolicy, Ulimit
@@ -19,10 +19,15 @@ from engine.spec.merge import words
 LARGEST = 2**63 - 1
 """Go reads integers into 64 bits."""
 
+
+class _Networking(Struct, frozen=True, rename="pascal"):
+    endpoints_config: Any = None
+
+
 _NESTED: dict[tuple[type[Struct], str], type[Struct]] = {
     (CreateBody, "HostConfig"): HostConfig,
     (CreateBody, "Healthcheck"): Healthcheck,
-    (Config, "Healthcheck"): Healthcheck,
+    (CreateBody, "NetworkingConfig"): _Networking,
     (HostConfig, "LogConfig"): LogConfig,
     (HostConfig, "RestartPolicy"): RestartPolicy,
     (HostConfig, "Ulimits"): Ulimit,
@@ -81,15 +86,11 @@ def _as_go(value: Any, kind: type[Struct]) -> Any:
         return [_as_go(item, kind) for item in value]
     if not isinstance(value, dict):
         return value
-    spelling = {field.encode_name.lower(): field for field in _fields(kind)}
-    known = ((spelling[key.lower()].encode_name, inner) for key, inner in value.items() if key.lower() in spelling)
+    spelling = {name.lower(): name for name in kind.__struct_encode_fields__}
+    known = ((spelling[key.lower()], inner) for key, inner in value.items() if key.lower() in spelling)
     return {
         key: _as_go(inner, _NESTED[kind, key]) if (kind, key) in _NESTED else inner for key, inner in known if inner is not None
     }
-
-
-def _fields(kind: type[Struct]) -> tuple[FieldInfo, ...]:
-    return fields(kind)
 
 
 def _with_beside(read: dict[str, Any], host_config: HostConfig) -> HostConfig:

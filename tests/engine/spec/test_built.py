@@ -112,6 +112,7 @@ def test_the_docker_command_sends_this_for_a_plain_run() -> None:
         ("default", {"mynet": {}}, "mynet"),
         ("none", {"bridge": {}}, "bridge"),
         ("bridge", {"bridge": {"Aliases": ["db"]}}, "Aliases"),
+        ("bridge", {"bridge": {"aliases": ["db"]}}, "Aliases"),
         ("", {"bridge": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}, "IPAMConfig"),
     ],
 )

@@ -44,6 +44,12 @@ def test_keys_in_any_case_and_null_is_not_said() -> None:
     assert body.host_config.ulimits[0].name == "nofile"
 
 
+def test_networks_in_any_case() -> None:
+    body = decode({"networkingconfig": {"endpointsConfig": {"a": None}}})
+    assert body.networking_config == {"EndpointsConfig": {"a": None}}
+    assert decode({"NetworkingConfig": {"EndpointsConfig": None}}).networking_config == {}
+
+
 def test_every_key_null_is_nothing_said() -> None:
     host_config = {field.encode_name: None for field in msgspec.structs.fields(HostConfig)}
     keys: dict[str, Any] = {field.encode_name: None for field in msgspec.structs.fields(Config)}
