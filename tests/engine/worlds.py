@@ -1,0 +1,134 @@
+"""Small worlds for tests: an engine on a simulated host, and containers brought into every status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from engine.core import Engine
+from engine.host import Host
+from engine.host.simulated import SimulatedTasks, SimulatedWorld, simulated
+from engine.model.container import from_disk
+from engine.model.status import FORCED, TRANSITIONS, Answer, Status, Verb
+from engine.monitor.exits import Exits
+from engine.networks import Networks
+from tests.engine.faults import Faults
+
+BODY = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
+
+
+async def engine_on(world: SimulatedWorld, faults: Faults | None = None) -> Engine:
+    """The next engine on a world, recovered."""
+    host: Host = simulated(world)
+    networks = Networks(host)
+    await networks.open()
+    if faults:
+        host = faults.wrap(host)
+    engine = Engine(host, networks)
+    Exits(engine)
+    await engine.recover()
+    return engine
+
+
+async def settle(engine: Engine) -> None:
+    """Until nothing is on its way: exits that were seen are recorded."""
+    await asyncio.sleep(0)
+    await engine.close()
+
+
+async def _created(engine: Engine) -> None:
+    await engine.do("create", "", {"name": "web", "body": BODY})
+
+
+async def _running(engine: Engine) -> None:
+    await _created(engine)
+    await engine.do("start", "web")
+
+
+async def _paused(engine: Engine) -> None:
+    await _running(engine)
+    await engine.do("pause", "web")
+
+
+async def _exited(engine: Engine) -> None:
+    await _running(engine)
+    await engine.do("kill", "web")
+
+
+async def _nothing(engine: Engine) -> None:
+    return
+
+
+REACH: dict[Status | None, Callable[[Engine], Awaitable[None]]] = {
+    None: _nothing,
+    Status.CREATED: _created,
+    Status.RUNNING: _running,
+    Status.PAUSED: _paused,
+    Status.EXITED: _exited,
+}
+"""How to bring `web` into a status. Dead and removing are reached by faults only."""
+
+
+async def act(engine: Engine, verb: Verb) -> None:
+    """The verb on `web`, as a client or the kernel would bring it about."""
+    match verb:
+        case Verb.CREATE:
+            await _created(engine)
+        case Verb.EXITED:
+            tasks: Any = engine.host.tasks
+            real: SimulatedTasks = getattr(tasks, "_port", tasks)
+            real.end(engine.resolve("web").id, 7)
+            await settle(engine)
+        case Verb.REMOVE:
+            await engine.do(verb, "web", {"force": True})
+        case _:
+            await engine.do(verb, "web")
+
+
+def cases() -> list[tuple[Verb, Status | None]]:
+    """Every verb in every status it goes from: read off the transition table."""
+    found: list[tuple[Verb, Status | None]] = [(Verb.CREATE, None)]
+    for verb, row in TRANSITIONS.items():
+        for status, answer in row.items():
+            goes = answer is Answer.GO or (verb is Verb.REMOVE and status in FORCED)
+            if goes and status in REACH:
+                found.append((verb, status))
+    return found
+
+
+async def world_in(status: Status | None) -> SimulatedWorld:
+    """A world with a running neighbour, and `web` in a status."""
+    world = SimulatedWorld()
+    engine = await engine_on(world)
+    await engine.do("create", "", {"name": "neighbour", "body": BODY})
+    await engine.do("start", "neighbour")
+    await REACH[status](engine)
+    await settle(engine)
+    return world
+
+
+def picture(world: SimulatedWorld) -> dict[str, Any]:
+    """What is in the world, with `web`'s random names taken out: two worlds are alike when their pictures are."""
+    records = [from_disk(data) for (kind, _), data in world.records.items() if kind == "containers"]
+    return {
+        "records": sorted((c.name, str(c.status), c.held, bool(c.run and c.run.open)) for c in records),
+        "things": {name: len(things) for name, things in world.owned().items()},
+        "tasks": sorted((t.status, t.frozen) for t in world.tasks.values()),
+    }
+
+
+def neighbour(world: SimulatedWorld) -> dict[str, Any]:
+    """Everything of the neighbour's, exactly."""
+    records = {id: from_disk(data) for (kind, id), data in world.records.items() if kind == "containers"}
+    (c,) = [c for c in records.values() if c.name == "neighbour"]
+    assert c.layers
+    task = world.tasks.get(c.id)
+    return {
+        "record": c,
+        "mounted": c.layers.mount_id in world.mounts,
+        "netns": c.sandbox in world.netns,
+        "plug": [veth for veth, owner in world.plugs.items() if owner == c.id],
+        "address": world.addresses.get(c.sandbox),
+        "task": task and (task.pid, task.status),
+    }
