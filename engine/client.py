@@ -93,6 +93,10 @@ class Client:
             async for line in lines:
                 yield line
 
+    async def shutdown(self, *, containers: bool = False) -> None:
+        """End the engine. `containers`: end and take down all that is its own too, the containers' records excepted."""
+        await self._post("/longshore/shutdown", {"containers": containers}, dict[str, Any])
+
     # --- more of the Docker API --------------------------------------------------------------------------------------
 
     async def version(self) -> dict[str, Any]:
