@@ -29,6 +29,8 @@ class LayerStore:
         """Resolved: the kernel's mount table shows no symlinks."""
 
     def directory(self, layer: str) -> str:
+        if layer in ("", ".", "..", "l") or "/" in layer:  # it may come from a damaged file, and may be unlinked next
+            raise ValueError(f"no layer is named {layer!r}")
         return os.path.join(self.path, layer)
 
     def diff(self, layer: str) -> str:
