@@ -1,0 +1,292 @@
+"""A test double: an engine whose world is a script. It keeps statuses and lessons consistent, and touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from engine.model.container import Container
+from engine.model.errors import AlreadySo, Conflict, NotFound, Unavailable
+from engine.model.frames import Changed, Frame, Gone, Sampled, Snapshot, StepMoved
+from engine.model.image import Image
+from engine.model.interface import NO_PARAMS, Done, LogLine, Params
+from engine.model.run import Mark, Move, Plan, StepView, Way
+from engine.model.status import AFTER, Answer, Status, Verb, answer
+from engine.model.world import (
+    ContainerRow,
+    EngineRow,
+    Freezer,
+    HostSample,
+    ImageRow,
+    LayerRow,
+    NetworkRow,
+    Sample,
+    World,
+)
+
+BEGAN = datetime(2026, 3, 1, 14, 1, 58, tzinfo=UTC)
+
+IMAGE = ImageRow(
+    id="sha256:" + "4" * 64,
+    tags=("busybox:latest",),
+    size=6_400_000,
+    created=None,
+    layers=(
+        LayerRow(id="sha256:9a8b" + "0" * 60, size=2_200_000, made_by="/bin/sh -c #(nop) ADD file:rootfs.tar in / "),
+        LayerRow(id="sha256:4133" + "0" * 60, size=4_200_000, made_by='CMD ["nginx"]'),
+    ),
+)
+
+BRIDGE = NetworkRow(
+    id="n" * 64, name="bridge", bridge="longshore0", subnet="10.84.0.0/16", gateway="10.84.0.1", up=True, nat=True
+)
+NO_NETWORK = NetworkRow(id="o" * 64, name="none")
+
+
+def row(name: str, status: Status = Status.RUNNING, **changes: Any) -> ContainerRow:
+    """A container, with what its status brings along."""
+    id = changes.pop("id", None) or (name.encode().hex() + "0" * 64)[:64]
+    alive = status.alive
+    wired: dict[str, Any] = {}
+    if alive:
+        wired = {
+            "pid": 4242,
+            "started_at": datetime.now(UTC) - timedelta(hours=3, minutes=1),
+            "freezer": Freezer(kernel="frozen" if status is Status.PAUSED else "thawed", asked=status is Status.PAUSED),
+            "network": "bridge",
+            "address": f"10.84.0.{len(name) + 1}",
+            "veth": f"veth{id[:7]}",
+            "interface": "eth0",
+            "held": ("MountLayers", "PlugVeth"),
+        }
+    base: dict[str, Any] = {
+        "id": id,
+        "name": name,
+        "image": "busybox:latest",
+        "image_id": IMAGE.id,
+        "command": "sleep 1d",
+        "status": status,
+        "created": datetime.now(UTC) - timedelta(days=2),
+        "finished_at": datetime.now(UTC) - timedelta(minutes=5) if status is Status.EXITED else None,
+        "mount_id": id[:8] + "f" * 56,
+        "init_id": id[:8] + "f" * 56 + "-init",
+    }
+    return ContainerRow(**(base | wired | changes))
+
+
+def small_world() -> World:
+    rows = (
+        row("web", image="nginx:1.27", health="healthy", probes="....."),
+        row("db", Status.PAUSED, image="postgres:16", health="healthy"),
+        row("job-17", Status.EXITED),
+    )
+    return World(
+        containers={r.id: r for r in rows},
+        images={IMAGE.id: IMAGE},
+        networks={BRIDGE.id: BRIDGE, NO_NETWORK.id: NO_NETWORK},
+        engine=EngineRow(version="0.1", containerd="1.6.20", cgroup="v1", cpus=2, memory=24 << 30),
+        samples={rows[0].id: Sample(id=rows[0].id, cpu=3.2, memory=128 << 20, memory_limit=512 << 20, rx=3100, tx=1200, rw_size=12_000, changes=3)},
+        host=HostSample(cpu=12.0, memory_used=3 << 30),
+    )
+
+
+STEPS = (
+    StepView(
+        title="Mount the layers as one file system",
+        name="Mount the layers as one file system",
+        lesson="Until now the layers were only directories. `overlayfs` lays them\nover one another.\n\nThis will be the container's `/`.",
+        shell=("mkdir /var/lib/longshore/overlay2/9f3c/merged", "mount -t overlay overlay -o lowerdir=/a:/b:/c /merged"),
+        look=("findmnt -t overlay",),
+        now="overlay on /var/lib/longshore/overlay2/9f3c/merged",
+    ),
+    StepView(
+        title="Make a network namespace",
+        name="Make a network namespace",
+        lesson="A namespace is a view of its own.",
+        shell=("ip netns add x",),
+        look=("lsns -t net",),
+        now="/run/longshore/netns/1b2c3d4e",
+    ),
+    StepView(
+        title="Plug veth9f3c1a2 into longshore0",
+        name="Plug the container into the bridge",
+        lesson="A veth pair is a cable with two ends.",
+        shell=("ip link add veth9f3c1a2 type veth peer name eth0",),
+        look=("bridge link show dev veth9f3c1a2",),
+        now="longshore0: veth9f3c1a2 forwarding",
+    ),
+    StepView(
+        title="Start sleep 1d", name="Start the process", lesson="`execve`, nothing more.", now="pid 4242 running", final=True
+    ),
+)
+
+
+class ScriptedEngine:
+    """Implements `EngineInterface`. `calls` is what it was asked, `down` makes the connection fail."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = small_world() if world is None else world
+        self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.down = ""
+        self.fails: dict[str, Exception] = {}
+        self.lines: list[LogLine] = []
+        self.plans: dict[str, Plan] = {}
+        self.watching = asyncio.Event()
+        self._readers: list[asyncio.Queue[Frame | None]] = []
+
+    # What a test does
+
+    def publish(self, *frames: Frame) -> None:
+        for frame in frames:
+            match frame:
+                case Changed():
+                    self.world = self.world.with_container(frame.row)
+                case Gone():
+                    self.world = self.world.without_container(frame.id)
+                case _:
+                    pass
+            for reader in self._readers:
+                reader.put_nowait(frame)
+
+    def cut(self, reason: str) -> None:
+        """The connection breaks, and stays broken until `down` is emptied."""
+        self.down = reason
+        for reader in self._readers:
+            reader.put_nowait(None)
+
+    def find(self, target: str) -> ContainerRow:
+        if self.down:
+            raise Unavailable(self.down)
+        for found in self.world.containers.values():
+            if target in (found.name, found.id):
+                return found
+        raise NotFound(f"no such container: {target}")
+
+    # The interface
+
+    async def watch(self) -> AsyncIterator[Frame]:
+        if self.down:
+            raise Unavailable(self.down)
+        reader: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._readers.append(reader)
+        self.watching.set()
+        try:
+            yield Snapshot(world=self.world)
+            while (frame := await reader.get()) is not None:
+                yield frame
+            raise Unavailable(self.down)
+        finally:
+            self._readers.remove(reader)
+
+    async def do(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Done:
+        self.calls.append(("do", verb, target, dict(params)))
+        if verb in self.fails:
+            raise self.fails[verb]
+        if verb == "create":
+            made = row(params["name"] or "made-up", Status.CREATED, image=params["body"]["Image"])
+            self.publish(Changed(row=made))
+            return Done(id=made.id)
+        found = self.find(target)
+        said = answer(Verb(verb), found.status, forced=bool(params.get("force")))
+        if said is Answer.SO:
+            raise AlreadySo(f"{found.name} is {found.status} already")
+        if said is not Answer.GO:
+            raise Conflict(f"cannot {verb} {found.name}: it is {found.status}")
+        self._after(Verb(verb), found)
+        return Done(id=found.id)
+
+    def _after(self, verb: Verb, found: ContainerRow) -> None:
+        status = AFTER[verb]
+        self.publish(
+            StepMoved(id=found.id, verb=verb, at=0, of=1, title="x", mark=Mark.DONE),
+            Gone(id=found.id) if status is None else Changed(row=row(found.name, status, id=found.id, image=found.image)),
+        )
+
+    async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        return Plan(verb=verb, container=target, name=target, steps=STEPS)
+
+    async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        self.calls.append(("begin", verb, target, dict(params)))
+        if verb == "create":
+            found = row(params["name"] or "made-up", Status.CREATING)
+        else:
+            found = self.find(target)
+        self.publish(Changed(row=replace(found, lesson=True, verb=verb, of=len(STEPS))))
+        steps = tuple(replace(step, now=None, before=None) for step in STEPS)
+        self.plans[found.id] = Plan(
+            verb=verb, container=found.id, name=found.name, steps=steps, running=True, lesson=True, began=BEGAN
+        )
+        return self.plans[found.id]
+
+    async def advance(self, target: str, move: Move) -> Plan:
+        self.calls.append(("advance", move, target, {}))
+        plan = self.plans[target]
+        if not plan.running:
+            raise Conflict(f"cannot take a step with {plan.name}: no lesson is under way", "begin one")
+        if move is Move.BACK and plan.at == 0:
+            raise Conflict("this is the first step")
+        plan = _moved(plan, move)
+        while move is Move.RUN and plan.running:
+            plan = _moved(plan, Move.NEXT)
+        self.plans[target] = plan
+        found = self.find(target)
+        self.publish(Changed(row=replace(found, lesson=plan.running, verb=plan.verb if plan.running else "", at=plan.at)))
+        return plan
+
+    async def steps(self, target: str) -> Plan:
+        found = self.find(target)
+        done = tuple(replace(step, mark=Mark.DONE, ms=2.0) for step in STEPS)
+        plan = Plan(verb="start", container=found.id, name=found.name, steps=done, at=4, way=Way.DONE, began=BEGAN, ms=96.0)
+        return self.plans.get(found.id, plan)
+
+    async def inspect(self, target: str) -> Container:
+        raise NotFound(f"no such container: {target}")
+
+    async def containers(self) -> list[ContainerRow]:
+        return list(self.world.containers.values())
+
+    async def images(self) -> list[Image]:
+        return []
+
+    async def wait(self, target: str, condition: str = "not-running") -> int:
+        return 0
+
+    async def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]:
+        self.find(target)
+        for said in self.lines:
+            yield said
+
+
+def _moved(plan: Plan, move: Move) -> Plan:
+    """One move of the scripted run; the last step is final."""
+    at = plan.at
+    if plan.way is Way.BACK:
+        plan = _set(plan, at - 1, Mark.UNDONE)
+        ended = at == 1
+        return replace(plan, at=at - 1, way=Way.UNDONE if ended else Way.BACK, running=not ended)
+    match move:
+        case Move.BACK:
+            return replace(_set(plan, at - 1, Mark.UNDONE), at=at - 1)
+        case Move.ABORT:
+            ended = at == 0
+            return replace(plan, way=Way.UNDONE if ended else Way.BACK, running=not ended, error=f"cannot {plan.verb}: given up")
+        case Move.FAIL:
+            failed = _set(plan, at, Mark.FAILED)
+            return replace(failed, at=at + 1, way=Way.BACK, error="the step was made to fail, as asked")
+        case _:
+            ended = at + 1 == len(plan.steps)
+            return replace(_set(plan, at, Mark.DONE), at=at + 1, way=Way.DONE if ended else Way.FORWARD, running=not ended)
+
+
+def _set(plan: Plan, at: int, mark: Mark) -> Plan:
+    there = STEPS[at].now if mark is Mark.DONE else None
+    changed = replace(plan.steps[at], mark=mark, ms=2.0, before=None if mark is Mark.DONE else STEPS[at].now, now=there)
+    return replace(plan, steps=(*plan.steps[:at], changed, *plan.steps[at + 1 :]))
+
+
+def sampled(*samples: Sample, cpu: float = 12.0, memory: int = 3 << 30) -> Sampled:
+    return Sampled(samples=samples, host=HostSample(cpu=cpu, memory_used=memory))

@@ -1,0 +1,1 @@
+"""The dashboard. Knows the engine only by `engine.model` and `engine.client`."""

@@ -1,0 +1,1 @@
+"""The panes of the main screen: each paints itself from the scene and nothing else."""

@@ -1,0 +1,44 @@
+"""A pane: a frame with a number, a title, and sheets in it."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.containers import Vertical
+
+from tui.view.scene import Scene
+from tui.widgets.lines import Sheet
+
+
+class Pane(Vertical):
+    number = 0
+
+    def __init__(self) -> None:
+        super().__init__(id=f"pane-{self.number}")
+        self._titles = ("", "")
+        self._shown: tuple[Scene, str] | None = None
+
+    def show(self, scene: Scene, selected: str) -> None:
+        """Show the scene. `selected` is the id of the selected container, or empty."""
+        self._shown = (scene, selected)
+        if self.display and self.size.width:
+            self.paint(scene, selected)
+
+    def paint(self, scene: Scene, selected: str) -> None:
+        raise NotImplementedError
+
+    def on_resize(self) -> None:
+        if self._shown:
+            self.show(*self._shown)
+
+    @property
+    def sheet(self) -> Sheet:
+        """The sheet that takes the keys."""
+        return self.query_one(Sheet)
+
+    def entitle(self, title: str, scene: Scene, subtitle: str = "") -> None:
+        """Set the frame's texts, if they differ: each setting repaints the whole pane."""
+        fresh = "" if scene.link.word == "live" else f" · {scene.link.sign} {scene.link.word}"
+        titles = (f"{self.number} {title}{fresh}", subtitle)
+        if titles != self._titles:
+            self._titles = titles
+            self.border_title, self.border_subtitle = (Text(text) for text in titles)

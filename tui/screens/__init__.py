@@ -1,0 +1,1 @@
+"""The screens: main, lesson, help, and the dialogs."""

@@ -1,0 +1,207 @@
+"""The main screen: four panes, a header, a footer, and the keys between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import Input
+
+from engine.model.world import ContainerRow
+from tui import actions
+from tui.panes.containers import ContainersPane
+from tui.panes.details import DetailsPane
+from tui.panes.layers import LayersPane
+from tui.panes.networks import NetworksPane
+from tui.panes.pane import Pane
+from tui.screens.deeds import Deeds
+from tui.screens.help import Help
+from tui.view import footer, header
+from tui.view.scene import Notice, Scene
+from tui.widgets.lines import Lines, Sheet
+
+if TYPE_CHECKING:
+    from tui.app import LongshoreApp
+
+ROOMY = (100, 30)
+"""Columns and rows from which all panes are shown; below, one at a time."""
+
+
+class MainScreen(Deeds, Screen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = actions.bindings()
+    AUTO_FOCUS = "#table"
+
+    def __init__(self, app: LongshoreApp) -> None:
+        super().__init__()
+        self.longshore = app
+        self.selected = ""
+        self.active = 1
+        self.zoomed = False
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="header", classes="bar")
+        yield ContainersPane()
+        with Horizontal(id="middle"):
+            yield LayersPane()
+            yield NetworksPane()
+        yield DetailsPane(self.longshore.engine)
+        yield Input(id="filter", placeholder="name, image or state; Enter keeps, Esc clears", compact=True)
+        yield Lines(id="status")
+        yield Lines(id="footer", classes="bar")
+
+    def on_mount(self) -> None:
+        self.query_one("#filter").display = False
+        self.watch(self.longshore, "scene", self.show)
+        self.watch(self.longshore, "notice", lambda: self.show(self.longshore.scene))
+
+    @property
+    def panes(self) -> list[Pane]:
+        return list(self.query(Pane))
+
+    @property
+    def row(self) -> ContainerRow | None:
+        return self.longshore.scene.row(self.selected)
+
+    # Painting
+
+    def show(self, scene: Scene) -> None:
+        """Paint everything from the scene; what looks the same costs nothing."""
+        for pane in self.panes:
+            pane.show(scene, self.selected)
+        self.show_bars(scene)
+
+    def show_bars(self, scene: Scene) -> None:
+        app, width = self.longshore, self.size.width
+        self.query_one("#header", Lines).paint([header.line(scene, self.row, width, read_only=app.read_only)])
+        status = self.query_one("#status", Lines)
+        lines = footer.status(scene, self.selected, app.notice, width)
+        if status.styles.height is None or status.styles.height.value != len(lines):
+            status.styles.height = len(lines)
+        status.paint(lines)
+        can = actions.usable(self.row, read_only=app.read_only)
+        items = [(a.key, actions.label(a, self.row), can(a)) for a in actions.ACTIONS if a.footer]
+        self.query_one("#footer", Lines).paint([footer.keys(items, width)])
+
+    def touched(self, ids: frozenset[str]) -> None:
+        """The records or runs of these containers have changed."""
+        if self.selected in ids:
+            self.query_one(DetailsPane).touch()
+
+    @on(ContainersPane.Selected)
+    def _selected(self, event: ContainersPane.Selected) -> None:
+        self.select(event.id)
+
+    def select(self, id: str) -> None:
+        self.selected = id
+        self.show(self.longshore.scene)
+
+    # Panes
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._arrange()
+        self.call_after_refresh(lambda: self.show(self.longshore.scene))
+
+    def on_descendant_focus(self) -> None:
+        for pane in self.panes:
+            if pane.has_focus_within and pane.number != self.active:
+                self.active = pane.number
+                self._arrange()
+
+    def _arrange(self) -> None:
+        """All panes, or only the active one where there is no room."""
+        one = self.zoomed or self.size.width < ROOMY[0] or self.size.height < ROOMY[1]
+        self.set_class(one, "one")
+        for pane in self.panes:
+            pane.display = not one or pane.number == self.active
+        self.query_one("#middle").display = not one or self.active in (2, 3)
+
+    def action_pane(self, number: int) -> None:
+        self.active = number
+        self._arrange()
+        self.panes[number - 1].sheet.focus()
+
+    def action_turn(self, by: int) -> None:
+        self.action_pane((self.active - 1 + by) % len(self.panes) + 1)
+
+    def action_tab(self, by: int) -> None:
+        self.query_one(DetailsPane).turn(by)
+        self.show(self.longshore.scene)
+        if self.active == DetailsPane.number:
+            self.action_pane(DetailsPane.number)
+
+    def action_open(self) -> None:
+        self.action_pane(DetailsPane.number)
+
+    @on(Sheet.Opened)
+    def _opened(self) -> None:
+        self.action_open()
+
+    def action_logs(self) -> None:
+        self.query_one(DetailsPane).open("Logs")
+        self.action_pane(DetailsPane.number)
+        self.show(self.longshore.scene)
+
+    def action_zoom(self) -> None:
+        self.zoomed = not self.zoomed
+        self._arrange()
+
+    def action_back(self) -> None:
+        """One thing at a time: the message, the filter, the zoom, the pane."""
+        table = self.query_one(ContainersPane)
+        if self.longshore.notice != Notice():
+            self.longshore.notice = Notice()
+        elif table.query_text:
+            self._filter("")
+            self.query_one("#filter", Input).value = ""
+        elif self.zoomed:
+            self.action_zoom()
+        else:
+            self.action_pane(1)
+
+    # What is shown
+
+    def action_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filtering(self, event: Input.Changed) -> None:
+        self._filter(event.value)
+
+    @on(Input.Submitted, "#filter")
+    def _filtered(self) -> None:
+        self.action_pane(1)
+        self.query_one("#filter").display = False
+
+    def key_escape(self, event: events.Key) -> None:
+        field = self.query_one("#filter", Input)
+        if field.has_focus:
+            event.stop()
+            field.value = ""
+            self._filtered()
+
+    def _filter(self, text: str) -> None:
+        self.query_one(ContainersPane).query_text = text
+        self.show(self.longshore.scene)
+
+    def action_stopped(self) -> None:
+        table = self.query_one(ContainersPane)
+        table.stopped = not table.stopped
+        self.show(self.longshore.scene)
+
+    def action_hold(self) -> None:
+        self.longshore.hold()
+
+    def action_palette(self) -> None:
+        self.longshore.action_command_palette()
+
+    def action_help(self) -> None:
+        self.longshore.push_screen(Help())
+
+    def action_leave(self) -> None:
+        self.longshore.exit()
