@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from signal import SIGKILL, SIGTERM
 from typing import Any, TypeVar
@@ -46,6 +46,9 @@ T = TypeVar("T")
 STOP_SECONDS = 10
 """Docker's grace time when neither the request nor the container says one."""
 
+GOODBYE_SECONDS = 15.0
+"""How long an ending engine waits when none of its operations gets anywhere."""
+
 
 class Engine:
     """What `longshored` is, without the socket. Implements `EngineInterface`."""
@@ -59,6 +62,8 @@ class Engine:
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
         self.lessons: dict[str, Lesson] = {}
+        self.on_shutdown: Callable[[bool], None] = lambda containers: None
+        """Asked by a client to end; True: and to end the containers first. Set by whoever holds the process."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
         self.ledger.listen(self._tell)
@@ -96,12 +101,20 @@ class Engine:
         await self.host.stdio.make(c.id, self.host.stdio.log_path(c.id))
         await self.host.tasks.adopt(c.id)
 
+    async def end_all(self) -> None:
+        """Stop every container, as its own stop signal and grace time say."""
+        alive = [c for c in self.ledger.records.values() if c.state.status.alive]
+        await asyncio.gather(*(self.quietly(Verb.STOP, c.id) for c in alive))
+
     async def close(self) -> None:
-        """Let every operation come to its end; lessons unwind."""
+        """Let every operation come to its end; lessons unwind. What only waits is left to the next engine."""
         for lesson in list(self.lessons.values()):
             lesson.leave()
         while self._tasks:
-            await asyncio.wait(set(self._tasks))
+            done, _ = await asyncio.wait(set(self._tasks), timeout=GOODBYE_SECONDS)
+            if not done:
+                log.warning("%d operations are not over; the next engine takes them up", len(self._tasks))
+                return
 
     # --- the interface -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
     POST /longshore/do, plan, begin     {"verb", "target", "params"}
     POST /longshore/advance             {"target", "move"}
+    POST /longshore/shutdown            {"containers"}: the engine ends; true: its containers first
     GET  /longshore/watch               one frame a line
     GET  /longshore/steps/NAME, containers/NAME, logs/NAME, wait/NAME, rows, images
 
@@ -10,6 +11,7 @@ An error is `{"status", "message"}`. The status is in the body too because an an
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +31,10 @@ class Ask(Struct, forbid_unknown_fields=True):
     verb: str
     target: str = ""
     params: dict[str, Any] = {}
+
+
+class Shutdown(Struct, forbid_unknown_fields=True):
+    containers: bool = False
 
 
 class Advance(Struct, forbid_unknown_fields=True):
@@ -76,6 +82,13 @@ async def advance(request: web.Request) -> web.Response:
     return answer(await engine_of(request).advance(ask.target, ask.move))
 
 
+async def shutdown(request: web.Request) -> web.Response:
+    """POST /longshore/shutdown: answered at once; that the socket goes away says when it is done."""
+    asked = await _read(request, Shutdown)
+    engine_of(request).on_shutdown(asked.containers)
+    return answer({"pid": os.getpid()}, 202)
+
+
 async def steps(request: web.Request) -> web.Response:
     """GET /longshore/steps/NAME"""
     return answer(await engine_of(request).steps(request.match_info["name"]))
@@ -117,6 +130,7 @@ ROUTES: Routes = (
     ("POST", PREFIX + "plan", plan),
     ("POST", PREFIX + "begin", begin),
     ("POST", PREFIX + "advance", advance),
+    ("POST", PREFIX + "shutdown", shutdown),
     ("GET", PREFIX + "steps/{name}", steps),
     ("GET", PREFIX + "containers/{name}", inspect),
     ("GET", PREFIX + "logs/{name}", logs),

@@ -13,7 +13,7 @@ cancelled half way: a syscall in a thread cannot be.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -308,11 +308,19 @@ class Cgroups(Protocol):
     async def drop(self, id: str) -> None:
         """Remove the container's cgroups, once empty."""
 
-    async def usage(self, id: str) -> tuple[int, int, int] | None:
-        """CPU nanoseconds used so far, memory bytes, memory limit in bytes."""
+    async def drop_parent(self) -> None:
+        """Remove the engine's own cgroup above its containers', once empty."""
+
+    async def usages(self, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+        """Of each that has a cgroup: CPU nanoseconds used so far, memory in bytes, memory limit in bytes."""
+
+    def watch(self, id: str) -> None:
+        """From now on `changes` tells of this container's freezer."""
+
+    def unwatch(self, id: str) -> None: ...
 
     def changes(self) -> AsyncIterator[str]:
-        """Ids whose freezer changed (v2: inotify on cgroup.events; v1: hints only)."""
+        """Ids of watched containers whose freezer changed. v2: as the kernel tells; v1: looked at every 250 ms."""
 
     def path(self, id: str) -> str:
         """Where a person finds the freezer's file."""

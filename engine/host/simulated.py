@@ -6,7 +6,7 @@ It keeps the same promises as the real ports and passes the same contract test. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -397,8 +397,17 @@ class SimulatedCgroups(_Port):
     async def drop(self, id: str) -> None:
         return
 
-    async def usage(self, id: str) -> tuple[int, int, int] | None:
-        return (0, 0, 0) if id in self.world.tasks else None
+    async def drop_parent(self) -> None:
+        return
+
+    async def usages(self, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+        return {id: (0, 0, 0) for id in ids if id in self.world.tasks}
+
+    def watch(self, id: str) -> None:
+        return
+
+    def unwatch(self, id: str) -> None:
+        return
 
     async def changes(self) -> AsyncIterator[str]:
         await asyncio.Event().wait()

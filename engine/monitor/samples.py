@@ -35,19 +35,42 @@ class Samples:
         self._before: dict[str, tuple[float, int, int, int]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._round = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._sampler: asyncio.Task[None] | None = None
+        self._follower: asyncio.Task[None] | None = None
+        engine.ledger.listen(self._changed)
 
     def open(self) -> None:
-        self._tasks = [asyncio.create_task(self._follow_freezers()), asyncio.create_task(self._sample())]
+        for c in self.engine.ledger.records.values():
+            self._changed(None, c)
+        self._sampler = asyncio.create_task(self._sample())
 
     async def close(self) -> None:
-        for task in self._tasks:
+        tasks = [task for task in (self._sampler, self._follower) if task]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _changed(self, before: Container | None, after: Container | None) -> None:
+        c = after or before
+        assert c
+        if after and after.state.status.alive:
+            self.host.cgroups.watch(c.id)
+        else:
+            self.host.cgroups.unwatch(c.id)
+            self.engine.freezers.pop(c.id, None)
+            self.engine.missing.pop(c.id, None)
 
     async def _follow_freezers(self) -> None:
         async for id in self.host.cgroups.changes():
             await self._read_freezer(id)
+
+    def _follow_while_watched(self) -> None:
+        """Following costs a look every 250 ms on cgroup v1, so it is done only for somebody."""
+        if self.engine.hub.watched and (self._follower is None or self._follower.done()):
+            self._follower = asyncio.create_task(self._follow_freezers())
+        elif not self.engine.hub.watched and self._follower:
+            self._follower.cancel()
+            self._follower = None
 
     async def _read_freezer(self, id: str) -> None:
         c = self.engine.ledger.get(id)
@@ -63,6 +86,7 @@ class Samples:
     async def _sample(self) -> None:
         while True:
             self._round += 1
+            self._follow_while_watched()
             try:
                 if self._round % FIREWALL_EVERY == 0:
                     await self.host.links.refresh()
@@ -77,13 +101,13 @@ class Samples:
         await self._look_at_networks()
         alive = [c for c in self.engine.ledger.records.values() if c.state.status.alive]
         counters = await self.host.links.counters()
+        usages = await self.host.cgroups.usages([c.id for c in alive])
         samples = []
         for c in alive:
             await self._look_for_missing(c)
             await self._read_freezer(c.id)
-            sample = await self._figures(c, counters)
-            if sample:
-                samples.append(sample)
+            if c.id in usages:
+                samples.append(await self._figures(c, usages[c.id], counters))
         self._before = {id: kept for id, kept in self._before.items() if id in self.engine.ledger.records}
         memory = psutil.virtual_memory()
         host = HostSample(cpu=psutil.cpu_percent(), memory_used=memory.total - memory.available)
@@ -107,10 +131,7 @@ class Samples:
         if rows != self.engine.hub.world.networks:
             self.engine.hub.publish(NetworksChanged(networks=rows))
 
-    async def _figures(self, c: Container, counters: dict[str, tuple[int, int]]) -> Sample | None:
-        usage = await self.host.cgroups.usage(c.id)
-        if usage is None:
-            return None
+    async def _figures(self, c: Container, usage: tuple[int, int, int], counters: dict[str, tuple[int, int]]) -> Sample:
         now, (cpu, memory, limit) = time.monotonic(), usage
         # What the host's end of the cable receives, the container has sent.
         tx, rx = counters.get(c.endpoint.veth, (0, 0)) if c.endpoint else (0, 0)
