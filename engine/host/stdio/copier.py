@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 from engine.host.stdio import jsonlog
 from engine.host.stdio.spool import Spool
+from engine.host.threads import short
 from engine.model.errors import HostFailed, Unavailable
 
 T = TypeVar("T")
@@ -142,7 +143,7 @@ class Copier:
         """Stop. What is not copied stays where it is, for the next engine."""
         if self._thread.is_alive():
             await self.ask(self._stop)
-            await asyncio.to_thread(self._thread.join)
+            await short(self._thread.join)
 
     async def ask(self, call: Callable[[], T]) -> T:
         """Run a short call in the copier's thread, where the copies live."""
@@ -231,7 +232,7 @@ class Copier:
         """The log or the spool could not be written: leave all where it is and try again later."""
         for spool in copy.spools:
             self._unwatch(spool)
-        sentence = f"cannot write {copy.log_path}: {error.strerror}; the container waits until it can be written"
+        sentence = f"cannot copy output to {copy.log_path}: {error.strerror}; the container waits until it can"
         if finished := copy.finished:
             copy.finished = None
             finished.set_exception(HostFailed(sentence, errno=error.errno or 0))

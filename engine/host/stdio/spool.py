@@ -21,7 +21,7 @@ TURN: Final = 16 * 1024
 """Bytes moved at one go, so that a container that writes as fast as it can does not starve its neighbours."""
 
 PUNCH: Final = 64 * 1024
-"""Bytes already in the log that a spool may keep."""
+"""Bytes already in the log that a spool may keep; a multiple of every block size."""
 
 # <linux/falloc.h>
 FALLOC_FL_KEEP_SIZE: Final = 0x1
@@ -64,9 +64,10 @@ class Spool:
         """So many more bytes are in the log."""
         self.at += used
         self.begun = begun
-        if self.at - self._punched >= PUNCH:
-            _punch_hole(self._file, self._punched, self.at - self._punched)
-            self._punched = self.at
+        whole = self.at - self.at % PUNCH  # a block that is punched in two halves stays
+        if whole > self._punched:
+            _punch_hole(self._file, self._punched, whole - self._punched)
+            self._punched = whole
 
     def in_pipe(self) -> int:
         """Bytes in the pipe (FIONREAD)."""

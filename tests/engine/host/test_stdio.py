@@ -309,7 +309,7 @@ async def test_a_container_that_writes_as_fast_as_it_can_starves_nobody_and_fill
         assert loud.returncode is None
         spool = os.stat(stdio.paths(ID)[0] + ".spool")
         assert spool.st_size > 2**22
-        assert spool.st_blocks * 512 < 2**20
+        assert spool.st_blocks * 512 <= 2**18
     finally:
         loud.kill()
         await loud.wait()
