@@ -30,6 +30,7 @@ class Ledger(Generic[R]):
 
     def __init__(self, store: Store, kind: str, encode: Callable[[R], bytes], decode: Callable[[bytes], R]) -> None:
         self.records: dict[str, R] = {}
+        self._told: dict[str, R] = {}  # what listeners last heard: a step's move is in `records` before it is saved
         self._store, self._kind, self._encode, self._decode = store, kind, encode, decode
         self._locks: dict[str, asyncio.Lock] = {}
         self._listeners: list[Callable[[R | None, R | None], None]] = []
@@ -59,7 +60,7 @@ class Ledger(Generic[R]):
     async def load(self) -> None:
         """Read every record. All are known before any is recovered."""
         for id, data in (await self._store.load(self._kind)).items():
-            self.records[id] = self._decode(data)
+            self.records[id] = self._told[id] = self._decode(data)
 
     def claim(self, r: R) -> None:
         """Make the record known before it is saved, so that nobody else takes what it decided on."""
@@ -67,17 +68,15 @@ class Ledger(Generic[R]):
 
     async def save(self, r: R, *, sync: bool = False) -> R:
         """Make a record last, then make it known. Raises when it could not be saved: nothing is known then."""
-        before = self.records.get(r.id)
         await self._store.save(self._kind, r.id, self._encode(r), sync=sync)
         self.records[r.id] = r
-        self._tell(before, r)
+        self._tell(r.id, r)
         return r
 
     def keep(self, r: R) -> None:
         """Make a record known that could not be saved: what is on disk is older, and safe to recover from."""
-        before = self.records.get(r.id)
         self.records[r.id] = r
-        self._tell(before, r)
+        self._tell(r.id, r)
 
     async def note(self, id: str, change: Callable[[R], R | None]) -> None:
         """Write down an observation, between operations. `change` answers None when it no longer applies."""
@@ -90,9 +89,13 @@ class Ledger(Generic[R]):
     async def forget(self, id: str) -> None:
         """Remove the record and its directory."""
         await self._store.forget(self._kind, id)
-        self._tell(self.records.pop(id, None), None)
+        self.records.pop(id, None)
+        self._tell(id, None)
         self._locks.pop(id, None)
 
-    def _tell(self, before: R | None, after: R | None) -> None:
+    def _tell(self, id: str, after: R | None) -> None:
+        before = self._told.pop(id, None)
+        if after is not None:
+            self._told[id] = after
         for listener in self._listeners:
             listener(before, after)
