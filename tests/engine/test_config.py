@@ -69,7 +69,7 @@ def test_said_twice_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="'dataroot'.*nearest is 'data-root'"):
+    with pytest.raises(Invalid, match=r"'dataroot'.*nearest is 'data-root'"):
         parse(settings(tmp_path, '{"dataroot": "/d"}'))
 
 
@@ -78,7 +78,9 @@ def test_an_unknown_flag_is_refused_with_the_nearest() -> None:
         parse(["--data-rot", "/d"])
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"log-level": 3}', '{"hosts": "unix:///a"}', '{"default-address-pools": [{"base": "10.0.0.0/8"}]}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"log-level": 3}', '{"hosts": "unix:///a"}', '{"default-address-pools": [{"base": "10.0.0.0/8"}]}']
+)
 def test_a_file_of_the_wrong_shape_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Invalid):
         parse(settings(tmp_path, text))
@@ -122,7 +124,9 @@ def test_what_can_never_work_is_refused_with_a_remedy(argv: list[str]) -> None:
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("argv", [["-H", "tcp://0.0.0.0:2375"], ["-H", "fd://"], ["-H", "unix://relative"], ["--bridge", "none"]])
+@pytest.mark.parametrize(
+    "argv", [["-H", "tcp://0.0.0.0:2375"], ["-H", "fd://"], ["-H", "unix://relative"], ["--bridge", "none"]]
+)
 def test_what_is_not_built_says_so(argv: list[str]) -> None:
     with pytest.raises(NotBuilt):
         parse(argv)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from engine.api.server import serving
@@ -23,7 +25,10 @@ class Answer:
     status: int
     headers: dict[str, str]
     data: bytes
-    json: Any
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.data)
 
 
 @dataclass
@@ -37,9 +42,7 @@ class Served:
 
     async def ask(self, method: str, url: str, **options: Any) -> Answer:
         async with self.session.request(method, url, **options) as response:
-            data = await response.read()
-            is_json = response.content_type == "application/json" and data
-            return Answer(response.status, dict(response.headers), data, await response.json() if is_json else None)
+            return Answer(response.status, dict(response.headers), await response.read())
 
     async def get(self, url: str, **options: Any) -> Any:
         """The JSON of a GET that must succeed."""
@@ -62,6 +65,13 @@ async def serve(directory: Path) -> AsyncIterator[Served]:
     ):
         yield Served(engine, world, path, session)
     await settle(engine)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait for what no event tells of."""
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
