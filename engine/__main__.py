@@ -1,0 +1,141 @@
+"""longshored: read the configuration, build the real host, recover, serve. The only place where all parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from engine import __version__
+from engine.api.server import serving
+from engine.config import Config, parse
+from engine.core import Engine
+from engine.host import Facts, Host
+from engine.host.real import RealHost
+from engine.model.errors import EngineError, HostFailed
+from engine.model.frames import EngineChanged
+from engine.model.world import EngineRow
+from engine.monitor.exits import Exits
+from engine.monitor.health import Health
+from engine.monitor.samples import Samples
+from engine.networks import POOLS, Networks
+
+log = logging.getLogger("longshored")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    try:
+        config = parse(sys.argv[1:] if argv is None else argv)
+        level = {"warn": "WARNING", "fatal": "CRITICAL"}.get(config.log_level, config.log_level.upper())
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+        for chatty in ("pyroute2", "asyncio", "grpc", "aiohttp"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        asyncio.run(run(config))
+    except EngineError as error:
+        print(f"longshored: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT (containers run on) or until a client asks to shut down."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[bool] = loop.create_future()
+
+    def ask(containers: bool) -> None:
+        if not asked.done():
+            asked.set_result(containers)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, False)
+    machine = RealHost(
+        Facts(
+            root=config.data_root,
+            exec_root=config.exec_root,
+            cgroup_parent=config.parent,
+            systemd_cgroup=config.systemd_cgroup,
+            bridge=config.bridge,
+        ),
+        config.containerd,
+    )
+    _raise_limits()
+    all_goes = False
+    try:
+        host = await machine.open()
+        networks = Networks(host, config.pools or POOLS, config.bip)
+        await networks.open()
+        engine = Engine(host, networks)
+        engine.on_shutdown = ask
+        async with AsyncExitStack() as stack:
+            await _bring_up(engine, stack)
+            stack.enter_context(_pidfile(config.pid_path))
+            await stack.enter_async_context(serving(engine, config.sockets, config.group))
+            log.info("longshored %s serves %s", __version__, ", ".join(config.sockets))
+            all_goes = await asked
+        if all_goes:
+            await engine.end_all()
+            await networks.close()
+            await host.cgroups.drop_parent()
+        await engine.close()
+    finally:
+        await machine.close(all=all_goes)
+
+
+def _raise_limits() -> None:
+    """As many open files as we may have: each container keeps six of them open for its output."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _bring_up(engine: Engine, stack: AsyncExitStack) -> None:
+    """Recover, then let the monitors begin. They end before the engine does."""
+    host = engine.host
+    row = EngineRow(
+        version=__version__,
+        containerd=host.facts.containerd_version,
+        cgroup=f"v{host.facts.cgroup_version}",
+        cpus=host.facts.cpus,
+        memory=psutil.virtual_memory().total,
+    )
+    engine.hub.publish(EngineChanged(engine=row))
+    Exits(engine)
+    health, samples = Health(engine), Samples(engine)
+    await engine.recover()
+    await _first_image(engine, host)
+    for monitor in (health, samples):
+        stack.push_async_callback(monitor.close)
+        monitor.open()
+
+
+async def _first_image(engine: Engine, host: Host) -> None:
+    """The first container needs no network: an image from the host's own busybox."""
+    if not await host.images.load_all():
+        try:
+            await host.images.make_busybox()
+        except EngineError as error:
+            log.warning("there is no first image: %s", error)
+    await engine.refresh_images()
+
+
+@contextmanager
+def _pidfile(path: str) -> Iterator[None]:
+    pidfile = Path(path)
+    try:
+        pidfile.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise HostFailed(f"cannot write the pidfile {path}: {error.strerror}", "give another --pidfile") from error
+    yield
+    pidfile.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The real host: every port on this machine's kernel, and the private containerd below them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from engine.host import Facts, Host
+from engine.host.cgroups import KernelCgroups
+from engine.host.containerd.daemon import Daemon
+from engine.host.containerd.tasks import ContainerdTasks
+from engine.host.facts import read_facts
+from engine.host.files import DiskFiles
+from engine.host.firewall import NftFirewall
+from engine.host.images import ImageStore
+from engine.host.links import KernelLinks
+from engine.host.netns import KernelNetns
+from engine.host.overlay import OverlayRootfs
+from engine.host.preflight import preflight
+from engine.host.records import DiskRecords
+from engine.host.stdio import KernelStdio
+from engine.host.syscalls import MNT_DETACH, umount2
+from engine.host.threads import long
+from engine.model.errors import Conflict, HostFailed
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class WallClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class RealHost:
+    """This machine, held for one engine: its two directories locked, containerd reached, all ports open."""
+
+    def __init__(self, given: Facts, containerd: str = "") -> None:
+        """`given`: the engine's own paths and names. `containerd`: socket of one that runs already; else our own."""
+        self.given, self.address = given, containerd
+        self.daemon: Daemon | None = None
+        self._locks: list[int] = []
+
+    async def open(self) -> Host:
+        """Raises what this host lacks, each an error with its remedy; nothing is begun then."""
+        for lack in await preflight(own_containerd=not self.address):
+            raise lack
+        for directory in (self.given.root, self.given.exec_root):
+            self._lock(directory)
+        await long(_trust_only_this_boot, self.given.exec_root)
+        facts = await read_facts(self.given)
+        if not self.address:
+            self.daemon = Daemon(facts)
+            await self.daemon.start()
+        cgroups = KernelCgroups(facts)
+        self.tasks = ContainerdTasks(
+            self.daemon.address if self.daemon else self.address, facts, freeze=cgroups.freeze, thaw=cgroups.thaw
+        )
+        await self.tasks.connect()
+        facts = replace(facts, containerd_version=await self.tasks.version())
+        self.stdio = KernelStdio(facts.root, facts.exec_root)
+        return Host(
+            facts=facts,
+            records=DiskRecords(facts),
+            files=DiskFiles(facts),
+            rootfs=OverlayRootfs(facts),
+            images=ImageStore(facts),
+            netns=KernelNetns(facts.exec_root),
+            links=KernelLinks(facts.exec_root),
+            firewall=NftFirewall(facts.bridge),
+            stdio=self.stdio,
+            tasks=self.tasks,
+            cgroups=cgroups,
+            clock=WallClock(),
+        )
+
+    async def close(self, *, all: bool = False) -> None:
+        """Let go; containers and containerd run on. `all`: no container is left, so containerd and the keeper end too."""
+        if hasattr(self, "stdio"):
+            await self.stdio.close()
+        if hasattr(self, "tasks"):
+            await self.tasks.close()
+        if self.daemon:
+            await (self.daemon.stop() if all else self.daemon.release())
+        for lock in self._locks:
+            os.close(lock)
+
+    def _lock(self, directory: str) -> None:
+        """One engine for each directory. The kernel lets go of the lock with the process, however it ends."""
+        path = Path(directory, "engine.lock")
+        try:
+            path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise HostFailed(
+                f"cannot use {directory}: {os.strerror(error.errno or 0)}", "give another one, or make it writable", error.errno or 0
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise Conflict(
+                f"cannot use {directory}: another engine is running on it", "stop that one, or give other roots"
+            ) from None
+        self._locks.append(fd)
+
+
+def _trust_only_this_boot(exec_root: str) -> None:
+    """Empty the exec root after a reboot: what it names (namespaces, processes, sockets) ended with the last boot."""
+    boot = Path(BOOT_ID).read_text()
+    mark = Path(exec_root, "boot-id")
+    with suppress(FileNotFoundError):
+        if mark.read_text() == boot:
+            return
+        for entry in Path(exec_root, "netns").glob("*"):
+            with suppress(OSError):
+                umount2(str(entry), MNT_DETACH)
+        for entry in Path(exec_root).iterdir():
+            if entry.name != "engine.lock":
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    mark.write_text(boot)
