@@ -145,15 +145,11 @@ class KernelCgroups:
 
     # Figures
 
-    async def usage(self, id: str) -> tuple[int, int, int] | None:
+    async def usages(self, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
         """CPU nanoseconds, memory bytes without reclaimable file cache (as `docker stats` shows it), memory limit in bytes.
 
-        Zero for what no controller counts; the host's memory where there is no limit. None without a cgroup.
+        Zero for what no controller counts; the host's memory where there is no limit. A container without a cgroup is left out.
         """
-        return (await self.usages((id,))).get(id)
-
-    async def usages(self, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
-        """The same for many, in one pass off the event loop."""
         return await short(lambda: {id: found for id in ids if (found := self._usage(id))})
 
     def _usage(self, id: str) -> tuple[int, int, int] | None:

@@ -1,7 +1,6 @@
 """Network namespaces, on the real kernel."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,6 @@ import pytest
 from engine.host.netns import KernelNetns, inode, inside
 from engine.host.syscalls import MNT_DETACH, umount2
 from engine.model.errors import HostFailed
-
-
-@pytest.fixture
-async def netns(tmp_path: Path) -> AsyncIterator[KernelNetns]:
-    port = KernelNetns(str(tmp_path))
-    yield port
-    for name in os.listdir(tmp_path / "netns") if (tmp_path / "netns").exists() else ():
-        await port.drop(name)
 
 
 async def test_made_seen_made_again_and_dropped_twice(netns: KernelNetns) -> None:

@@ -1,0 +1,294 @@
+"""Bridges, cables and addresses, on the real kernel in a network namespace of the test's own."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.host import rtnetlink
+from engine.host.forwarding import read
+from engine.host.links import KernelLinks
+from engine.host.netns import KernelNetns
+from engine.host.tools import ask, tell
+from engine.model.errors import HostFailed, NotFound
+from tests.engine.host.wiring import connect, endpoint, network, reaches
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+@pytest.fixture
+def links(machine: None, netns: KernelNetns, monkeypatch: pytest.MonkeyPatch) -> KernelLinks:
+    monkeypatch.setattr("engine.host.links.FRESH", 0.0)  # what a stranger did is seen at the next look
+    return KernelLinks(os.path.dirname(os.path.dirname(netns.path("any"))))
+
+
+async def shown(*command: str) -> str:
+    return (await ask("ip", *command))[1]
+
+
+async def test_a_bridge_is_made_seen_made_again_and_dropped_twice(links: KernelLinks) -> None:
+    net = network()
+    assert await links.look_bridge("lst0") is None
+    await links.drop_bridge(net)
+    for _ in range(2):
+        await links.make_bridge(net)
+        assert await links.look_bridge("lst0") == "lst0 up, 172.30.0.1/16, 0 ports"
+    link = await shown("-d", "link", "show", "lst0")
+    assert "02:42:ac:1e:00:01" in link
+    assert "mtu 1400" in link
+    assert Path("/proc/thread-self/net/dev").read_text().count("lst0") == 1
+    assert read("lst0") == "1"
+    for _ in range(2):
+        await links.drop_bridge(net)
+        assert await links.look_bridge("lst0") is None
+
+
+async def test_a_bridge_deleted_by_hand_is_seen_and_made_again(links: KernelLinks) -> None:
+    await links.make_bridge(network())
+    assert await links.look_bridge("lst0")
+    await tell("ip", "link", "del", "lst0")
+    assert await links.look_bridge("lst0") is None
+    await links.make_bridge(network())
+    assert await links.look_bridge("lst0") == "lst0 up, 172.30.0.1/16, 0 ports"
+
+
+async def test_a_bridge_has_one_address_the_one_asked_for_last(links: KernelLinks) -> None:
+    await links.make_bridge(network())
+    await tell("ip", "address", "add", "10.9.9.9/24", "dev", "lst0")
+    await tell("ip", "link", "set", "lst0", "down")
+    await links.make_bridge(network())
+    assert await links.look_bridge("lst0") == "lst0 up, 172.30.0.1/16, 0 ports"
+
+
+async def test_a_strangers_bridge_is_neither_taken_nor_removed(links: KernelLinks) -> None:
+    await tell("ip", "link", "add", "lst0", "type", "bridge")
+    with pytest.raises(HostFailed, match=r"a link named lst0 exists that is not ours.*--bridge"):
+        await links.make_bridge(network())
+    await links.drop_bridge(network())
+    assert "lst0" in await shown("link", "show", "lst0")
+
+
+@pytest.mark.usefixtures("outside")
+async def test_forwarding_is_on_for_bridge_and_uplink_only_and_given_back(links: KernelLinks) -> None:
+    await links.make_bridge(network())
+    assert (read("lst0"), read("up0"), read("all"), read("lo")) == ("1", "1", "0", "0")
+    await KernelLinks(str(links_root(links))).drop_bridge(network())  # another engine process, after a restart
+    assert (read("up0"), read("all")) == ("0", "0")
+
+
+@pytest.mark.usefixtures("outside")
+async def test_an_uplink_that_forwarded_before_still_does(links: KernelLinks) -> None:
+    await tell("sysctl", "-q", "-w", "net.ipv4.conf.up0.forwarding=1")
+    await links.make_bridge(network())
+    await links.drop_bridge(network())
+    assert read("up0") == "1"
+
+
+@pytest.mark.usefixtures("outside")
+async def test_the_last_of_two_engines_gives_the_uplink_back(links: KernelLinks, tmp_path: Path) -> None:
+    other = KernelLinks(str(tmp_path))
+    await links.make_bridge(network())
+    await other.make_bridge(network("lst1", 31))
+    await links.drop_bridge(network())
+    assert read("up0") == "1"
+    await other.drop_bridge(network("lst1", 31))
+    assert read("up0") == "0"
+
+
+@pytest.mark.usefixtures("outside")
+async def test_a_host_that_forwards_by_now_is_left_so(links: KernelLinks) -> None:
+    await links.make_bridge(network())
+    await tell("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")  # as a dockerd that starts after us
+    await links.drop_bridge(network())
+    assert read("up0") == "1"
+
+
+async def test_an_uplink_that_comes_later_is_switched_on_by_refresh(links: KernelLinks) -> None:
+    await links.refresh()
+    await links.make_bridge(network())
+    await tell("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
+    await tell("ip", "address", "add", "198.51.100.1/24", "dev", "late0")
+    await tell("ip", "link", "set", "late0", "up")
+    assert read("late0") == "0"
+    await links.refresh()
+    assert read("late0") == "1"
+    assert "late0=0" in await shown("link", "show", "lst0")
+    await links.drop_bridge(network())
+    assert read("late0") == "0"
+
+
+async def test_a_cable_is_plugged_seen_plugged_again_and_unplugged_twice(links: KernelLinks, netns: KernelNetns) -> None:
+    cable = endpoint(2)
+    await links.make_bridge(network())
+    await netns.make("web")
+    assert await links.look_plug(cable, "web") is None
+    await links.unplug(cable, "web")
+    for place in ("web", netns.path("web")):
+        await links.plug(cable, place, "web")
+        assert await links.look_plug(cable, "web") == f"{cable.veth} up, port of lst0, mtu 1400"
+    assert await links.look_bridge("lst0") == "lst0 up, 172.30.0.1/16, 1 port"
+    for _ in range(2):
+        await links.unplug(cable, "web")
+        assert await links.look_plug(cable, "web") is None
+
+
+async def test_an_address_is_given_seen_given_again_and_taken_twice(links: KernelLinks, netns: KernelNetns) -> None:
+    cable = endpoint(2)
+    await links.unaddress(cable, "web")
+    assert await links.look_address(cable, "web") is None
+    await links.make_bridge(network())
+    await netns.make("web")
+    await links.unaddress(cable, "web")
+    await links.plug(cable, "web", "web")
+    assert await links.look_address(cable, "web") is None
+    for _ in range(2):
+        await links.address(cable, "web")
+        seen = await links.look_address(cable, "web")
+        assert seen == "eth0 up, 172.30.0.2/16, default via 172.30.0.1, mac 02:42:ac:1e:00:02"
+    await tell("nsenter", f"--net={netns.path('web')}", "ip", "route", "del", "default")
+    assert await links.look_address(cable, "web") is None
+    await links.address(cable, "web")
+    for _ in range(2):
+        await links.unaddress(cable, "web")
+        assert await links.look_address(cable, "web") is None
+
+
+async def test_a_strangers_cable_is_neither_taken_nor_removed(links: KernelLinks, netns: KernelNetns) -> None:
+    cable = endpoint(2)
+    await links.make_bridge(network())
+    await netns.make("web")
+    await tell("ip", "link", "add", cable.veth, "type", "veth", "peer", "name", "other")
+    await tell("ip", "link", "set", cable.veth, "master", "lst0")
+    with pytest.raises(HostFailed, match="exists that is not ours"):
+        await links.plug(cable, "web", "web")
+    await links.unplug(cable, "web")
+    assert cable.veth in await shown("link", "show", cable.veth)
+    assert await links.look_plug(cable, "web") is None
+
+
+async def test_a_cable_half_made_by_a_killed_engine_is_ours(links: KernelLinks, netns: KernelNetns) -> None:
+    cable = endpoint(2)
+    await links.make_bridge(network())
+    await netns.make("web")
+    await links.plug(cable, "web", "web")
+    await tell("ip", "link", "set", cable.veth, "alias", "")
+    assert await links.look_plug(cable, "web") is None
+    await links.plug(cable, "web", "web")
+    assert await links.look_plug(cable, "web")
+    await tell("ip", "link", "set", cable.veth, "alias", "")
+    await links.unplug(cable, "web")
+    assert not await shown("link", "show", cable.veth)
+
+
+async def test_a_cable_pulled_from_the_bridge_by_hand_is_plugged_back(links: KernelLinks, netns: KernelNetns) -> None:
+    cable = endpoint(2)
+    await links.make_bridge(network())
+    await connect(netns, links, "web", cable)
+    await tell("ip", "link", "set", cable.veth, "nomaster")
+    assert await links.look_plug(cable, "web") is None
+    await links.plug(cable, "web", "web")
+    assert await links.look_plug(cable, "web")
+
+
+async def test_a_cable_without_bridge_or_namespace_is_refused(links: KernelLinks, netns: KernelNetns) -> None:
+    await netns.make("web")
+    with pytest.raises(HostFailed, match="there is no bridge lst0"):
+        await links.plug(endpoint(2), "web", "web")
+    await links.make_bridge(network())
+    with pytest.raises(HostFailed, match=r"the network namespace .* is gone"):
+        await links.plug(endpoint(2), "nowhere", "web")
+    with pytest.raises(HostFailed, match="cannot give eth0 the address"):
+        await links.address(endpoint(2), "web")
+
+
+async def test_containers_reach_the_gateway_and_each_other(links: KernelLinks, netns: KernelNetns) -> None:
+    await links.make_bridge(network())
+    await tell("ip", "link", "set", "lo", "up")
+    await connect(netns, links, "a", endpoint(2))
+    await connect(netns, links, "b", endpoint(3))
+    assert await reaches(netns, "a", "172.30.0.1")
+    assert await reaches(netns, "a", "172.30.0.3")
+    assert not await reaches(netns, "a", "172.30.0.4")
+
+
+async def test_counters_rise_with_what_the_container_sends(links: KernelLinks, netns: KernelNetns) -> None:
+    await links.make_bridge(network())
+    await connect(netns, links, "web", endpoint(2))
+    before = (await links.counters())[endpoint(2).veth]
+    await reaches(netns, "web", "172.30.0.1")
+    after = (await links.counters())[endpoint(2).veth]
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+    assert "lst0" not in await links.counters()
+
+
+async def test_many_who_look_at_once_get_one_dump(links: KernelLinks, monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = []
+
+    def links_of_the_kernel() -> list[rtnetlink.Link]:
+        dumps.append(1)
+        return real()
+
+    real = rtnetlink.links
+    monkeypatch.setattr(rtnetlink, "links", links_of_the_kernel)
+    monkeypatch.setattr("engine.host.links.FRESH", 60.0)
+    await asyncio.gather(*(links.look_bridge("lst0") for _ in range(20)))
+    assert len(dumps) == 1
+    await links.make_bridge(network())  # a change of ours is seen at once
+    assert await links.look_bridge("lst0")
+
+
+async def test_changes_name_the_links_that_change(links: KernelLinks) -> None:
+    changes: AsyncIterator[str] = links.changes()
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    await tell("ip", "link", "add", "here0", "type", "bridge")
+    assert await asyncio.wait_for(waiting, 5) == "here0"
+    await tell("ip", "link", "del", "here0")
+    assert await asyncio.wait_for(anext(changes), 5) == "here0"
+
+
+@pytest.mark.usefixtures("outside")
+async def test_the_range_chosen_collides_with_nothing_on_the_host(
+    links: KernelLinks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("# a comment\nnameserver 10.3.255.53\nnameserver ::1\nnameserver nonsense\nsearch example.org\n")
+    monkeypatch.setattr("engine.host.links.RESOLV_CONF", (str(resolv), str(tmp_path / "absent")))
+    await tell("ip", "route", "add", "10.1.0.0/17", "via", "192.0.2.9")
+    await tell("ip", "route", "add", "10.2.0.0/24", "dev", "up0", "table", "77")
+    await tell("ip", "address", "add", "10.4.9.9/32", "dev", "lo")
+    await tell("ip", "route", "add", "default", "via", "192.0.2.9")
+    pools = (("10.0.0.0/13", 16),)
+    assert await links.choose_subnet(pools, ()) == "10.0.0.0/16"
+    assert await links.choose_subnet(pools, ("10.0.0.0/16",)) == "10.5.0.0/16"
+    with pytest.raises(NotFound):
+        await links.choose_subnet((("10.1.0.0/16", 16),), ())
+
+
+async def test_a_route_over_several_links_names_them_all() -> None:
+    for name, number in (("one", 1), ("two", 2)):
+        await tell("ip", "link", "add", name, "type", "bridge")
+        await tell("ip", "address", "add", f"198.51.100.{number * 16}/28", "dev", name)
+        await tell("ip", "link", "set", name, "up")
+    await tell("ip", "route", "add", "default", "nexthop", "via", "198.51.100.17", "nexthop", "via", "198.51.100.33")
+    index = {link.name: link.index for link in rtnetlink.links()}
+    (default,) = [route for route in rtnetlink.routes() if route.destination == "0.0.0.0/0"]
+    assert set(default.links) == {index["one"], index["two"]}
+
+
+async def test_nothing_stays_open(links: KernelLinks, netns: KernelNetns) -> None:
+    await links.make_bridge(network())
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        await connect(netns, links, "web", endpoint(2))
+        await links.unaddress(endpoint(2), "web")
+        await links.unplug(endpoint(2), "web")
+        await netns.drop("web")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def links_root(links: KernelLinks) -> Path:
+    return Path(links._namespaces).parent
