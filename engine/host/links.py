@@ -1,7 +1,7 @@
 """Bridges, cables, addresses and routes, by netlink.
 
-Reading goes through `rtnetlink.py`, changing through pyroute2. Never pyroute2's own `netns=`: it forks. Instead the netlink
-socket is opened by a thread that enters the namespace and ends there; the socket stays bound to it.
+Reading and taking away go through `rtnetlink.py`, making through pyroute2. Never pyroute2's own `netns=`: it forks. Instead
+the netlink socket is opened by a thread that enters the namespace and ends there; the socket stays bound to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager, suppress
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 
 from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from engine.host import forwarding, rtnetlink
 from engine.host.netns import inode, inside
@@ -160,12 +159,9 @@ class KernelLinks:
     async def unaddress(self, endpoint: Endpoint, netns: str) -> None:
         """Address and route away, link down. No namespace or no link: nothing to do."""
         with doing(f"take the address {endpoint.address} from {endpoint.interface}"):
-            if await short(inode, self._path(netns)) is None:
-                return
-            async with self._inside(netns) as kernel:
-                for index in await kernel.link_lookup(ifname=endpoint.interface):
-                    await kernel.flush_addr(index=index)
-                    await kernel.link("set", index=index, state="down")
+            path = self._path(netns)
+            if await short(inode, path) is not None:
+                await short(inside, path, lambda: _unaddress(endpoint.interface))
 
     async def look_address(self, endpoint: Endpoint, netns: str) -> str | None:
         """None unless all three are there: the address, the link up, the default route."""
@@ -233,12 +229,10 @@ class KernelLinks:
             yield kernel
 
     async def _delete(self, index: int) -> None:
-        async with self._kernel() as kernel:
-            try:
-                await kernel.link("del", index=index)
-            except NetlinkError as error:
-                if error.code != errno.ENODEV:  # somebody was faster
-                    raise
+        try:
+            await short(rtnetlink.delete_link, index)
+        finally:
+            self._stale = True
 
     async def _note_uplinks(self, bridge: str) -> str:
         links, _ = await self._look()
@@ -268,7 +262,7 @@ async def _set_address(kernel: AsyncIPRoute, index: int, wanted: IPv4Interface) 
     """The one address of a link: `--bip` may have named another the last time."""
     for old in await short(rtnetlink.addresses):
         if old.index == index and (old.address, old.prefix) != (str(wanted.ip), wanted.network.prefixlen):
-            await kernel.addr("del", index=index, address=old.address, prefixlen=old.prefix)
+            await short(rtnetlink.delete_address, old)
     await kernel.addr("replace", index=index, **_request(wanted))
 
 
@@ -314,6 +308,15 @@ def _is_plugged(link: Link, bridge: Link, endpoint: Endpoint, path: str, owner: 
     if not (link.up and link.alias == owner and link.master == bridge.index):
         return False
     return any(end.name == endpoint.interface and end.mac == endpoint.mac.lower() for end in inside(path, rtnetlink.links))
+
+
+def _unaddress(interface: str) -> None:
+    for link in rtnetlink.links():
+        if link.name == interface:
+            for address in rtnetlink.addresses():
+                if address.index == link.index:
+                    rtnetlink.delete_address(address)
+            rtnetlink.take_down(link.index)
 
 
 def _look_inside(endpoint: Endpoint) -> str | None:
