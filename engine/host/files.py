@@ -52,11 +52,8 @@ class DiskFiles:
                 await short(remove_file, os.path.join(self._path(id), name))
 
     async def look_network(self, id: str) -> str | None:
-        """The container's own line of `hosts`, its name and its servers. None when none of the files is there."""
-        path = self._path(id)
-        found = [name for name in NETWORK_FILES if name in await short(names, path)]
-        shown = [f"{name}: {(await short(read_text, os.path.join(path, name)) or '').splitlines()[-1:]}" for name in found]
-        return "\n".join(shown) or None
+        """The last line of each: name, own entry in `hosts`, how others are found. None when there is none."""
+        return await short(_look_network, self._path(id)) or None
 
     def _path(self, id: str) -> str:
         return os.path.join(self._containers, id)
@@ -84,6 +81,11 @@ def _write_network(path: str, c: Container) -> None:
     contents = (hostname(c), hosts(c), resolv_conf(c, _host_resolv_conf()))
     for name, text in zip(NETWORK_FILES, contents, strict=True):
         _write_in_place(os.path.join(path, name), text)
+
+
+def _look_network(path: str) -> str:
+    texts = {name: read_text(os.path.join(path, name)) for name in NETWORK_FILES}
+    return "\n".join(f"{name}: {(text.splitlines() or [''])[-1]}" for name, text in texts.items() if text is not None)
 
 
 def _host_resolv_conf() -> str:

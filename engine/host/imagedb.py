@@ -173,7 +173,9 @@ class ImageDB:
         """An empty layer directory on top of the parent's, noted as pending; its cache id."""
         cache_id = secrets.token_hex(32)
         make_directory(os.path.join(self._pending, cache_id), 0o755)
-        self.layers.make(cache_id, (self.cache_id(parent_chain) or "") if parent_chain else "")
+        parent = self.cache_id(parent_chain) if parent_chain else ""
+        assert parent is not None, "layers are committed bottom first"
+        self.layers.make(cache_id, parent)
         return cache_id
 
     def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str, size: int) -> None:
@@ -206,9 +208,9 @@ class ImageDB:
             entry = os.path.join(self._layerdb, name)
             removing = entry if name.endswith(REMOVING) else f"{entry}-{secrets.token_hex(4)}{REMOVING}"
             os.rename(entry, removing)
-            cache_id = read_text(os.path.join(removing, "cache-id"))
-            if cache_id:
-                self.layers.drop(cache_id)
+            directory = read_text(os.path.join(removing, "cache-id"))
+            if directory:
+                self.layers.drop(directory)
             remove_tree(removing)
 
     def _layer(self, chain_id: str) -> str:

@@ -6,6 +6,7 @@ They raise `OSError` with the path they were asked about. ctypes releases the in
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from typing import Final
 
@@ -32,6 +33,7 @@ CLONE_NEWNET: Final = 0x40000000
 RESOLVE_NO_MAGICLINKS: Final = 0x02
 RESOLVE_IN_ROOT: Final = 0x10
 _SYS_OPENAT2: Final = 437
+_OPENAT2_TRIES: Final = 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -68,11 +70,17 @@ def unshare(flags: int) -> None:
 
 
 def openat2(dirfd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2): an open that keeps to a directory's tree; returns the file descriptor."""
+    """openat2(2): an open that keeps to a directory's tree; returns the file descriptor.
+
+    Where the path has a `..`, the kernel answers EAGAIN when anything was renamed or mounted meanwhile, anywhere: tried again.
+    """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
-    size = ctypes.c_size_t(ctypes.sizeof(how))
-    fd: int = _libc.syscall(ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(dirfd), ctypes.c_char_p(name), ctypes.byref(how), size)
+    number, size = ctypes.c_long(_SYS_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
+    for _ in range(_OPENAT2_TRIES):
+        fd: int = _libc.syscall(number, ctypes.c_int(dirfd), ctypes.c_char_p(name), ctypes.byref(how), size)
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
     _check(fd, path)
     return fd
 

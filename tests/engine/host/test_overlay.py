@@ -20,8 +20,7 @@ INIT, WRITABLE, CONTAINER, CHAIN = "aa" * 32 + "-init", "aa" * 32, "cc" * 32, "s
 async def rootfs(tmp_path: Path) -> AsyncIterator[OverlayRootfs]:
     port = OverlayRootfs(Facts(root=str(tmp_path)))
     yield port
-    for layer in os.listdir(port.layers.path) if os.path.isdir(port.layers.path) else ():
-        await port.unmount(layer)
+    await port.unmount(WRITABLE)
 
 
 def image_layer(rootfs: OverlayRootfs, name: str, parent: str = "", files: dict[str, str] | None = None) -> str:

@@ -1,0 +1,462 @@
+"""The image store: real archives, real layers, the child that unpacks them."""
+
+import asyncio
+import bz2
+import gzip
+import json
+import lzma
+import os
+import stat
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.host import Facts, busybox
+from engine.host.images import UNTAR, ImageStore
+from engine.host.overlay import OverlayRootfs
+from engine.host.syscalls import MNT_DETACH, mount, umount2
+from engine.host.untar import REFUSED
+from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
+from engine.model.image import Image, chain_ids
+from tests.engine.host.archives import config, digest, entry, oci, saved, stream, tar
+
+BASE = tar(entry("etc/motd", b"hello"), entry("bin", type=tarfile.DIRTYPE, mode=0o755))
+TOP = tar(entry("etc/.wh.motd"), entry("etc/new", b"new"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(Facts(root=str(tmp_path)))
+
+
+async def load(store: ImageStore, data: bytes) -> list[str]:
+    return [line async for line in store.load(stream(data))]
+
+
+def everything(root: Path) -> dict[str, bytes]:
+    """Every file, directory and link of the store; what each holds."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        held = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(root))] = held
+    return found
+
+
+def diff(root: Path, image: Image, layer: int = -1) -> Path:
+    return root / "overlay2" / image.layers[layer].cache_id / "diff"
+
+
+# --- loading and finding ------------------------------------------------------------------------------------------------
+
+
+async def test_a_saved_image_is_taken_in_and_found_again(store: ImageStore, tmp_path: Path) -> None:
+    image = config([BASE, TOP], created="2024-05-06T07:08:09.123456489Z", architecture="amd64", config={"Cmd": ["sh"]})
+    lines = await load(store, saved([BASE, TOP], ["web:1", "web:2"], image=image))
+    assert lines == ["Loaded image: web:1", "Loaded image: web:2"]
+    found = await store.find("web:1")
+    assert found.id == digest(image) and found.tags == ("web:1", "web:2") and found.config.cmd == ("sh",)
+    assert found.created == datetime(2024, 5, 6, 7, 8, 9, 123456, UTC)
+    assert [layer.created_by for layer in found.layers] == ["layer 0", "layer 1"]
+    assert [layer.size for layer in found.layers] == [5, 3]
+    assert tuple(layer.chain_id for layer in found.layers) == chain_ids((digest(BASE), digest(TOP)))
+    again = ImageStore(Facts(root=str(tmp_path)))
+    assert await again.load_all() == [found]
+
+
+async def test_the_layout_is_dockers(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE, TOP], ["web"]))
+    image = await store.find("web")
+    base, top = image.layers
+    db = tmp_path / "image/overlay2"
+    assert json.loads((db / "repositories.json").read_text()) == {"Repositories": {"web": {"web:latest": image.id}}}
+    content = db / "imagedb/content/sha256" / image.id.removeprefix("sha256:")
+    assert content.read_bytes() == config([BASE, TOP]) and stat.S_IMODE(content.stat().st_mode) == 0o600
+    for layer, parent in ((base, None), (top, base.chain_id)):
+        entries = db / "layerdb/sha256" / layer.chain_id.removeprefix("sha256:")
+        held = {path.name: path.read_text() for path in entries.iterdir()}
+        assert held.pop("parent", None) == parent
+        assert held == {"cache-id": layer.cache_id, "diff": layer.diff_id, "size": str(layer.size)}
+    directories = tmp_path / "overlay2"
+    assert sorted(os.listdir(directories / base.cache_id)) == ["committed", "diff", "link"]
+    assert sorted(os.listdir(directories / top.cache_id)) == ["diff", "link", "lower", "work"]
+    assert os.listdir(db / "layerdb/tmp") == os.listdir(tmp_path / "tmp") == []
+
+
+async def test_a_container_sees_the_image_through_its_layers(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE, TOP], ["web"]))
+    lower = tuple(layer.cache_id for layer in reversed((await store.find("web")).layers))
+    rootfs = OverlayRootfs(Facts(root=str(tmp_path)))
+    await rootfs.make_init("init", lower)
+    await rootfs.make_writable("own", "init", lower, "", "id")
+    try:
+        merged = await rootfs.mount("own")
+        assert sorted(os.listdir(f"{merged}/etc")) == ["hostname", "hosts", "mtab", "new", "resolv.conf"]
+    finally:
+        await rootfs.unmount("own")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+async def test_archives_and_layers_may_be_compressed(store: ImageStore, pack: Any) -> None:
+    assert await load(store, pack(saved([BASE], ["web"], packed=[pack(BASE)]))) == ["Loaded image: web:latest"]
+
+
+async def test_an_oci_layout_is_taken_in(store: ImageStore) -> None:
+    assert await load(store, oci([BASE, TOP], "docker.io/library/web:1")) == ["Loaded image: web:1"]
+    assert len((await store.find("web:1")).layers) == 2
+
+
+async def test_an_image_without_a_name_is_loaded_by_its_id(store: ImageStore) -> None:
+    assert await load(store, saved([BASE], None)) == [f"Loaded image ID: {digest(config([BASE]))}"]
+    assert (await store.load_all())[0].tags == ()
+
+
+async def test_layers_that_are_there_are_used_again(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE], ["base"]))
+    await load(store, saved([BASE, TOP], ["web"], packed=[b"never looked at", TOP]))
+    base, web = await store.find("base"), await store.find("web")
+    assert web.layers[0].cache_id == base.layers[0].cache_id
+    assert len(os.listdir(tmp_path / "overlay2/l")) == 2
+
+
+async def test_a_symlinked_layer_in_the_archive_is_followed(store: ImageStore) -> None:
+    manifest = json.dumps([{"Config": "c", "RepoTags": ["web"], "Layers": ["a/layer.tar", "b/layer.tar"]}]).encode()
+    link = entry("b/layer.tar", type=tarfile.SYMTYPE, linkname="../a/layer.tar")
+    archive = tar(entry("a/layer.tar", BASE), link, entry("c", config([BASE, BASE])), entry("manifest.json", manifest))
+    assert await load(store, archive) == ["Loaded image: web:latest"]
+
+
+async def test_a_name_moves_to_the_image_loaded_last(store: ImageStore) -> None:
+    await load(store, saved([BASE], ["web"]))
+    await load(store, saved([TOP], ["web"]))
+    assert [image.tags for image in await store.load_all()] == [(), ("web:latest",)]
+
+
+async def test_finding_in_dockers_order(store: ImageStore) -> None:
+    await load(store, saved([BASE], ["web"]))
+    image = await store.find("docker.io/library/web:latest")
+    bare = image.id.removeprefix("sha256:")
+    for reference in (image.id, bare, bare[:12], f"sha256:{bare[:12]}", "web", "index.docker.io/web"):
+        assert await store.find(reference) == image
+    await load(store, saved([TOP], [bare[:6]]))
+    assert (await store.find(bare[:6])).id == digest(config([TOP]))  # a name beats an id's beginning
+    missing = {"none": "none:latest", "web:2": "web:2", "0" * 64: "0" * 64, f"web@{image.id}": f"web@{image.id}"}
+    for reference, named in missing.items():
+        with pytest.raises(NotFound, match=f"No such image: {named}$"):
+            await store.find(reference)
+    for wrong in ("", "Web", "web:", "web\n", "http://web", "web:la test"):
+        with pytest.raises(Invalid):
+            await store.find(wrong)
+
+
+async def test_an_ambiguous_beginning_finds_nothing(store: ImageStore) -> None:
+    for number in range(17):  # of 17 ids two begin alike
+        await load(store, saved([BASE], None, image=config([BASE], author=str(number))))
+    ids = [image.id.removeprefix("sha256:") for image in await store.load_all()]
+    first = next(id[0] for id in ids if [other[0] for other in ids].count(id[0]) > 1)
+    with pytest.raises(NotFound):
+        await store.find(first)
+
+
+# --- what cannot be right, and what a crash leaves ----------------------------------------------------------------------
+
+
+BAD_LAYER = tar(entry("ok", b"1"), entry("../escape", b"2"))
+WRONG = {
+    "not a tar": (b"nonsense" * 200, "it is damaged"),
+    "nothing": (b"", "it is damaged"),
+    "cut off": (saved([BASE], ["web"])[:3000], "damaged|neither"),
+    "compressed and cut off": (gzip.compress(saved([BASE], ["web"]))[:-20], "damaged"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + b"x" * 600, "zstd -d"),
+    "no manifest": (tar(entry("file", b"1")), "neither manifest.json nor index.json"),
+    "a manifest that is none": (tar(entry("manifest.json", b"{")), "manifest.json is not as it should be"),
+    "a file it lacks": (tar(entry("manifest.json", b'[{"Config": "c", "Layers": []}]')), "it names c, which it does not hold"),
+    "a config that is none": (saved([BASE], ["web"], image=b"[]"), "config is not as it should be"),
+    "a digest that is a path": (saved([], ["web"], image=b'{"rootfs": {"diff_ids": ["../../x"]}}'), "no sha256 digest"),
+    "too few layers": (saved([BASE], ["web"], image=config([])), "lists 0 layers, the archive 1"),
+    "another layer": (saved([BASE, TOP], ["web"], packed=[BASE, BASE]), "cannot load the layer 1/layer.tar: its content is"),
+    "a cut layer": (saved([BASE], ["web"], packed=[BASE[:700]]), "layer 0/layer.tar"),
+    "a cut compressed layer": (saved([BASE], ["web"], packed=[gzip.compress(BASE)[:-9]]), "0/layer.tar: it is damaged"),
+    "an escape": (saved([BASE, BAD_LAYER], ["web"]), r"layer 1/layer.tar: entry '\.\./escape'"),
+    "a name that is none": (saved([BASE], ["Web"]), "invalid reference format"),
+    "a name like a digest": (saved([BASE], ["sha256:abc"]), "would look like a digest"),
+    "a blob that is another": (oci([BASE], "web").replace(b'"history"', b'"hist0ry"'), "not what its name says"),
+    "too deep": (saved([BASE] * 126, ["web"]), "max depth exceeded"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_cannot_be_right_is_said_and_leaves_nothing(store: ImageStore, tmp_path: Path, name: str) -> None:
+    data, reason = WRONG[name]
+    await load(store, saved([TOP], ["kept"]))
+    before = everything(tmp_path)
+    with pytest.raises(Invalid, match=reason):
+        await load(store, data)
+    assert everything(tmp_path) == before
+
+
+async def test_a_second_store_sweeps_what_a_crash_left(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE], ["web"]))
+    before = everything(tmp_path)
+    await load(store, saved([BASE, TOP], ["gone"]))
+    gone = await store.find("gone")
+    # A crash after the last layer's rename; one while a layer was unpacked; one while a layer was removed.
+    db = tmp_path / "image/overlay2"
+    (db / "imagedb/content/sha256" / gone.id.removeprefix("sha256:")).unlink()
+    pending = store._db.begin_layer(gone.layers[0].chain_id)
+    (tmp_path / "overlay2" / pending / "diff/half").write_text("x")
+    half = store._db.begin_layer("")
+    removing = db / f"layerdb/sha256/{'0' * 64}-abcd-removing"
+    removing.mkdir()
+    (removing / "cache-id").write_text(half)
+    (db / "layerdb/tmp" / half).rmdir()
+    again = ImageStore(Facts(root=str(tmp_path)))
+    assert [image.tags for image in await again.load_all()] == [("web:latest",)]
+    after = everything(tmp_path)
+    base = (await again.find("web")).layers[0].cache_id
+    assert after.pop(f"overlay2/{base}/committed") == b""
+    after.pop("image/overlay2/repositories.json")
+    before.pop("image/overlay2/repositories.json")
+    assert after == before
+
+
+async def test_layers_under_a_container_are_not_swept(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE, TOP], ["web"]))
+    image = await store.find("web")
+    await OverlayRootfs(Facts(root=str(tmp_path))).make_init("init", (image.layers[-1].cache_id,))
+    mounts = tmp_path / "image/overlay2/layerdb/mounts/container"
+    mounts.mkdir()
+    (mounts / "parent").write_text(image.layers[-1].chain_id)
+    (tmp_path / "image/overlay2/imagedb/content/sha256" / image.id.removeprefix("sha256:")).unlink()
+    assert await ImageStore(Facts(root=str(tmp_path))).load_all() == []
+    assert all(diff(tmp_path, image, number).is_dir() for number in (0, 1))
+
+
+async def test_a_changed_config_is_left_out_with_a_reason_and_nothing_is_swept(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE], ["web"]))
+    image = await store.find("web")
+    path = tmp_path / "image/overlay2/imagedb/content/sha256" / image.id.removeprefix("sha256:")
+    path.write_bytes(path.read_bytes() + b" ")
+    again = ImageStore(Facts(root=str(tmp_path)))
+    assert await again.load_all() == []
+    assert "has been changed" in again.unreadable[image.id]
+    with pytest.raises(NotFound):
+        await again.find("web")
+    assert diff(tmp_path, image).is_dir() and path.exists()
+
+
+async def test_a_repositories_file_that_is_not_ours_is_said(store: ImageStore, tmp_path: Path) -> None:
+    await load(store, saved([BASE], ["web"]))
+    (tmp_path / "image/overlay2/repositories.json").write_text("{")
+    with pytest.raises(EngineError, match=r"repositories.json.*mend the file or move it away"):
+        await ImageStore(Facts(root=str(tmp_path))).load_all()
+
+
+async def test_a_load_that_is_given_up_leaves_a_whole_image_or_none(store: ImageStore, tmp_path: Path) -> None:
+    await store.load_all()
+    before = everything(tmp_path)
+    reached = asyncio.Event()
+
+    async def stalled() -> Any:
+        yield saved([BASE], ["web"])[:100]
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def consume() -> None:
+        async for _ in store.load(stalled()):
+            pass
+
+    task = asyncio.create_task(consume())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert everything(tmp_path) == before | {"tmp": b""}
+    assert await load(store, saved([BASE], ["web"])) == ["Loaded image: web:latest"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB."""
+    root = tmp_path / "small"
+    root.mkdir()
+    mount("small", str(root), "tmpfs", data="size=3m")
+    yield root
+    umount2(str(root), MNT_DETACH)
+
+
+async def test_a_disk_that_is_full_is_said_and_leaves_nothing(small_disk: Path) -> None:
+    store = ImageStore(Facts(root=str(small_disk)))
+    await load(store, saved([TOP], ["kept"]))
+    before = everything(small_disk)
+    big = tar(entry("one", b"x" * (2 << 20)), entry("two", b"y" * (2 << 20)))
+    for packed in (big, gzip.compress(big)):  # full while the archive is written down; full while the layer is unpacked
+        with pytest.raises(HostFailed, match=r"No space left on device.*make room"):
+            await load(store, saved([big], ["big"], packed=[packed]))
+        assert everything(small_disk) == before
+
+
+# --- the child that unpacks ---------------------------------------------------------------------------------------------
+
+
+def run(*command: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, input=stdin, capture_output=True)
+
+
+def untar(directory: Path, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    return run(sys.executable, "-I", "-X", "utf8", UNTAR, directory, stdin=data)
+
+
+def test_kinds_modes_owners_times_and_attributes_are_kept(tmp_path: Path) -> None:
+    capability = b"\x01\x00\x00\x02\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+    kept = capability.decode("utf-8", "surrogateescape")
+    headers = {"SCHILY.xattr.security.capability": kept, "mtime": "1500000000.123456789"}
+    done = untar(
+        tmp_path,
+        tar(
+            entry(".", type=tarfile.DIRTYPE, mode=0o711),
+            entry("d", type=tarfile.DIRTYPE, mode=0o1777, mtime=1000, uid=70000, gid=7),
+            entry("d/su", b"12345", mode=0o4755, uid=5, gid=6, pax_headers=headers),
+            entry("d/again", type=tarfile.LNKTYPE, linkname="d/su"),
+            entry("d/link", type=tarfile.SYMTYPE, linkname="/etc/passwd", uid=9, mtime=77),
+            entry("d/pipe", type=tarfile.FIFOTYPE, mode=0o600),
+            entry("d/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666),
+            entry("d/caf\u00e9 \udcff", b"67"),
+            entry("implied/parents/file", b""),
+        ),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"7\n", b"")
+    d, su, link = (os.lstat(tmp_path / name) for name in ("d", "d/su", "d/link"))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o711
+    assert (stat.S_IMODE(d.st_mode), d.st_uid, d.st_gid, d.st_mtime) == (0o1777, 70000, 7, 1000)
+    assert (stat.S_IMODE(su.st_mode), su.st_uid, su.st_gid, su.st_nlink) == (0o4755, 5, 6, 2)
+    assert su.st_mtime_ns == 1500000000123456789 and (link.st_uid, link.st_mtime) == (9, 77)
+    assert os.getxattr(tmp_path / "d/su", "security.capability") == capability
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "d/pipe").st_mode)
+    assert os.lstat(tmp_path / "d/null").st_rdev == os.makedev(1, 3)
+    assert (tmp_path / "d/caf\u00e9 \udcff").read_bytes() == b"67"
+    assert stat.S_IMODE((tmp_path / "implied/parents").stat().st_mode) == 0o755
+
+
+def test_whiteouts_speak_of_the_layers_below_alone(tmp_path: Path) -> None:
+    done = untar(
+        tmp_path,
+        tar(
+            entry("a/.wh.gone"),
+            entry("b/.wh..wh..opq"),
+            entry("kept", b"1"),
+            entry(".wh.kept"),
+            entry(".wh.new"),
+            entry("new", b"2"),
+            entry(".wh.again"),
+            entry("again", type=tarfile.DIRTYPE, mode=0o755),
+            entry("before", type=tarfile.DIRTYPE, mode=0o755),
+            entry(".wh.before"),
+            entry(".wh..wh.plnk", b"bookkeeping"),
+        ),
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    gone = os.lstat(tmp_path / "a/gone")
+    assert stat.S_ISCHR(gone.st_mode) and gone.st_rdev == 0
+    assert [os.getxattr(tmp_path / name, "trusted.overlay.opaque") for name in ("b", "again", "before")] == [b"y"] * 3
+    assert (tmp_path / "kept").read_text() + (tmp_path / "new").read_text() == "12"
+    assert sorted(os.listdir(tmp_path)) == ["a", "again", "b", "before", "kept", "new"]
+
+
+def test_a_later_entry_replaces_an_earlier_one(tmp_path: Path) -> None:
+    directory = entry("x", type=tarfile.DIRTYPE, mode=0o755)
+    done = untar(tmp_path, tar(directory, entry("x/y", b""), entry("x", b"file"), directory, entry("x", b"end")))
+    assert done.returncode == 0 and (tmp_path / "x").read_text() == "end"
+
+
+ESCAPES = {
+    "../up": entry("../up", b"x"),
+    "a/../../up": entry("a/../../up", b"x"),
+    "link": entry("link", type=tarfile.SYMTYPE, linkname="../../etc"),
+    "hard": entry("hard", type=tarfile.LNKTYPE, linkname="../../etc/passwd"),
+    "a/.wh...": entry("a/.wh..."),
+    ".wh.": entry(".wh."),
+    "steers": entry("steers", pax_headers={"SCHILY.xattr.trusted.overlay.redirect": "/x"}),
+    "odd": entry("odd", pax_headers={"mtime": "nan"}),
+    "strange": entry("strange", type=b"Z", size=0),
+}
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_an_entry_that_cannot_be_right_is_named(tmp_path: Path, name: str) -> None:
+    inside = tmp_path / "layer"
+    inside.mkdir()
+    done = untar(inside, tar(ESCAPES[name]))
+    assert done.returncode == REFUSED and f"entry {name!r}: ".encode() in done.stderr
+    assert os.listdir(tmp_path) == ["layer"]
+
+
+def test_names_and_links_that_point_out_stay_inside(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "layer", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    done = untar(
+        inside,
+        tar(
+            entry("link", type=tarfile.SYMTYPE, linkname=str(outside)),
+            entry(f"{outside}/absolute", b"1"),
+            entry("link/through", b"2"),
+        ),
+    )
+    assert done.returncode == 0 and os.listdir(outside) == []
+    assert sorted(os.listdir(f"{inside}{outside}")) == ["absolute", "through"]
+
+
+def test_no_code_of_the_layer_is_ever_imported(tmp_path: Path) -> None:
+    """A module lies where Python looks for it, inside the layer; an import after the chroot must not find it."""
+    library = Path(f"{tmp_path}{os.path.dirname(os.__file__)}")
+    library.mkdir(parents=True)
+    (library / "late.py").write_text("open('/ran', 'w').close()")
+    program = f"""
+import sys
+sys.path.append({os.path.dirname(UNTAR)!r})
+import untar
+untar.Unpacker.unpack = lambda self, stream: __import__("late")
+untar.main({str(tmp_path)!r})
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", program], stdin=subprocess.DEVNULL, capture_output=True)
+    assert b"ModuleNotFoundError: No module named 'late'" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_follows_the_archive_is_read_too(tmp_path: Path) -> None:
+    assert untar(tmp_path, BASE + b"\0" * (5 << 20)).returncode == 0
+
+
+# --- the first image ----------------------------------------------------------------------------------------------------
+
+
+async def test_busybox_becomes_the_first_image(store: ImageStore, tmp_path: Path) -> None:
+    image = await store.make_busybox()
+    assert image.tags == ("busybox:latest",) and image.config.cmd == ("sh",)
+    assert await store.make_busybox() == image == await store.find("busybox")
+    root = diff(tmp_path, image)
+    said = run("chroot", root, "/bin/sh", "-c", "id -un && /usr/bin/env echo found")
+    assert said.stdout.split() == [b"root", b"found"]
+    assert stat.S_IMODE((root / "tmp").stat().st_mode) == 0o1777
+    assert image.size < 1.1 * os.path.getsize("/bin/busybox")  # the links cost nothing
+
+
+async def test_the_same_busybox_makes_the_same_image() -> None:
+    assert await busybox.archive("amd64") == await busybox.archive("amd64")
+
+
+async def test_without_a_busybox_the_remedy_is_said(store: ImageStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    dynamic = tmp_path / "busybox"
+    dynamic.write_bytes(Path(os.path.realpath(sys.executable)).read_bytes())
+    assert busybox.is_static(Path("/bin/busybox").read_bytes())
+    assert not busybox.is_static(b"#!/bin/sh") and not busybox.is_static(dynamic.read_bytes())
+    for found, reason in ((None, "there is no busybox"), (str(dynamic), "needs libraries")):
+        monkeypatch.setattr(busybox, "find", lambda _, found=found: found)
+        with pytest.raises(HostFailed, match=f"{reason}.*apt install busybox-static"):
+            await store.make_busybox()
