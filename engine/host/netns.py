@@ -79,7 +79,9 @@ def in_new_thread(call: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             done.set_exception(error)
 
-    threading.Thread(target=run, name="netns").start()
+    thread = threading.Thread(target=run, name="netns")
+    thread.start()
+    thread.join()
     return done.result()
 
 

@@ -1,6 +1,7 @@
 """Network namespaces, on the real kernel."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,14 @@ async def test_it_is_another_namespace_with_loopback_up_and_no_ipv6(netns: Kerne
     assert ipv6 == ""
 
 
-async def test_the_engine_itself_stays_in_its_own_namespace(netns: KernelNetns) -> None:
-    before = os.stat("/proc/self/ns/net").st_ino
+async def test_no_thread_of_the_engine_stays_in_it(netns: KernelNetns) -> None:
+    def homes() -> set[int]:
+        return {os.stat(f"/proc/self/task/{thread.native_id}/ns/net").st_ino for thread in threading.enumerate()}
+
+    before = homes()
     await netns.make("web")
-    threads = {os.stat(f"/proc/self/task/{tid}/ns/net").st_ino for tid in os.listdir("/proc/self/task")}
-    assert threads == {before}
+    inside(netns.path("web"), lambda: None)
+    assert homes() == before
 
 
 async def test_an_unmounted_file_is_no_namespace_and_is_made_one(netns: KernelNetns) -> None:
