@@ -11,8 +11,10 @@ from aiohttp import web
 from engine.api import gates, listing, wire
 from engine.api.query import body, flag, integer
 from engine.api.reply import Routes, answer, api_version, engine_of, line, stream
+from engine.core import Engine
 from engine.model.container import Container
 from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
+from engine.model.image import Image
 from engine.model.status import Verb
 
 CONDITIONS = ("not-running", "next-exit", "removed")
@@ -41,7 +43,16 @@ async def show_all(request: web.Request) -> web.Response:
     images = {image.id: image for image in await engine.images()}
     now = engine.host.clock.now()
     chosen = listing.containers(request, engine.ledger.records.values(), images)
-    return answer([wire.container_summary(c, images.get(c.image), now) for c in chosen])
+    rows = [wire.container_summary(c, images.get(c.image), now) for c in chosen]
+    if flag(request, "size"):
+        rows = [row | await _sizes(engine, c, images.get(c.image)) for row, c in zip(rows, chosen, strict=True)]
+    return answer(rows)
+
+
+async def _sizes(engine: Engine, c: Container, image: Image | None) -> dict[str, int]:
+    """Bytes of the container's own layer, and with its image's below. Costs a walk over the layer."""
+    own, _ = await engine.host.rootfs.sizes(c.layers.mount_id) if c.layers else (0, 0)
+    return {"SizeRw": own, "SizeRootFs": own + (image.size if image else 0)}
 
 
 async def create(request: web.Request) -> web.Response:
@@ -72,7 +83,12 @@ async def _check_platform(request: web.Request, name: str, platform: str) -> Non
 
 async def inspect(request: web.Request) -> web.Response:
     """GET /containers/{name}/json"""
-    return answer(wire.container_inspect(_container(request), engine_of(request).host.facts))
+    engine, c = engine_of(request), _container(request)
+    shown = wire.container_inspect(c, engine.host.facts)
+    if flag(request, "size"):
+        image = next((image for image in await engine.images() if image.id == c.image), None)
+        shown |= await _sizes(engine, c, image)
+    return answer(shown)
 
 
 async def start(request: web.Request) -> web.Response:

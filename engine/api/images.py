@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from engine.api import listing, wire
-from engine.api.query import nanoseconds
+from engine.api.query import flag, nanoseconds
 from engine.api.reply import Routes, answer, closing, engine_of, stream
 from engine.core import Engine
 from engine.model.errors import EngineError
 
+UNKNOWN = -1
 LOADED = ("Loaded image: ", "Loaded image ID: ")
 
 
 async def show_all(request: web.Request) -> web.Response:
     """GET /images/json"""
     engine = engine_of(request)
-    chosen = listing.images(request, await engine.images(), nanoseconds(engine.host.clock.now()))
-    return answer([wire.image_summary(image) for image in chosen])
+    have = await engine.images()
+    chosen = listing.images(request, have, nanoseconds(engine.host.clock.now()))
+    uses = Counter(layer.chain_id for image in have for layer in image.layers)
+    shared = flag(request, "shared-size")
+    return answer([wire.image_summary(image, wire.shared_size(image, uses) if shared else UNKNOWN) for image in chosen])
 
 
 async def inspect(request: web.Request) -> web.Response:

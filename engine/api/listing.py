@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -47,26 +48,29 @@ def _container_filters(given: Filters, records: Collection[Container], images: M
     codes = [_whole(code) for code in given.get("exited", ())]
     before = [_created(text, records) for text in given.get("before", ())]
     since = [_created(text, records) for text in given.get("since", ())]
-    ports = [_ports(text) for text in given.get("expose", ())]
-    [_ports(text) for text in given.get("publish", ())]
+    ports = {port for key in ("expose", "publish") for text in given.get(key, ()) for port in _ports(text)}
     ancestors = {id for text in given.get("ancestor", ()) for id, image in images.items() if wire.answers_to(image, text)}
-
-    return [
-        lambda c: filters.any_of(given, "id", lambda text: filters.pattern(text, c.id)),
-        lambda c: filters.any_of(given, "name", lambda text: filters.pattern(text, c.name, "/" + c.name)),
-        lambda c: filters.any_of(given, "status", lambda text: text == wire.keyword(c)),
-        lambda c: filters.any_of(given, "health", lambda text: text == (c.state.health.status if c.state.health else "none")),
-        lambda c: filters.any_of(given, "network", lambda text: _on_network(c, text)),
-        lambda c: filters.labels(given, c.config.labels or {}),
-        lambda c: not codes or (c.status is Status.EXITED and c.state.exit_code in codes),
-        lambda c: all(c.created < moment for moment in before),
-        lambda c: all(c.created > moment for moment in since),
-        lambda c: "ancestor" not in given or c.image in ancestors,
-        lambda c: not ports or any(wanted in wire.exposed(c) for span in ports for wanted in span),
+    is_task = filters.boolean(given, "is-task")
+    matches: dict[str, Match] = {
+        "id": lambda c: filters.any_of(given, "id", lambda text: filters.pattern(text, c.id)),
+        "name": lambda c: filters.any_of(given, "name", lambda text: filters.pattern(text, c.name, "/" + c.name)),
+        "status": lambda c: wire.keyword(c) in given["status"],
+        "health": lambda c: (c.state.health.status if c.state.health else "none") in given["health"],
+        "network": lambda c: filters.any_of(given, "network", lambda text: _on_network(c, text)),
+        "label": lambda c: filters.labels(given, c.config.labels or {}),
+        "exited": lambda c: c.status is Status.EXITED and c.state.exit_code in codes,
+        "before": lambda c: all(c.created < moment for moment in before),
+        "since": lambda c: all(c.created > moment for moment in since),
+        "ancestor": lambda c: c.image in ancestors,
+        "expose": lambda c: any(port in ports for port in wire.exposed(c)),
         # No container has a published port, a volume or a swarm task yet, so nothing matches these.
-        lambda c: "publish" not in given and "volume" not in given,
-        lambda c: not filters.boolean(given, "is-task"),
-    ]
+        "publish": lambda c: False,
+        "volume": lambda c: False,
+        "is-task": lambda c: not is_task,
+        # Isolation is a matter of Windows; dockerd on Linux takes it for no filter at all.
+        "isolation": lambda c: True,
+    }
+    return [matches[key] for key, values in given.items() if values]
 
 
 def _whole(text: str) -> int:
@@ -75,7 +79,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _created(text: str, records: Collection[Container]) -> object:
+def _created(text: str, records: Collection[Container]) -> datetime:
     found = next((c for c in records if text in (c.id, c.name, "/" + c.name)), None)
     found = found or next((c for c in records if text and c.id.startswith(text)), None)
     if found is None:

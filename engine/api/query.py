@@ -51,6 +51,8 @@ def moment(text: str, now: int) -> int | None:
         span = sum(round(float(number) * _UNITS[unit]) for number, unit in _PARTS.findall(length))
         return now + span if text.startswith("-") else now - span
     try:
+        if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+            raise ValueError("not a date")  # `fromisoformat` would take a long row of digits for one
         parsed = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text))
     except ValueError as error:
         raise Invalid(

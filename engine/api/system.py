@@ -33,20 +33,26 @@ async def ping(request: web.Request) -> web.Response:
 async def version(request: web.Request) -> web.Response:
     """GET /version"""
     facts = engine_of(request).host.facts
-    parts = (("Engine", __version__), ("containerd", facts.containerd_version), ("runc", facts.runc_version))
+    engine = {
+        "ApiVersion": API_VERSION,
+        "MinAPIVersion": MIN_API_VERSION,
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": facts.architecture,
+        "KernelVersion": facts.kernel_release,
+        "BuildTime": "",
+    }
+    below = (("containerd", facts.containerd_version), ("runc", facts.runc_version))
     return answer(
         {
             "Platform": {"Name": "Longshore"},
-            "Components": [{"Name": name, "Version": text, "Details": {}} for name, text in parts],
+            "Components": [
+                {"Name": "Engine", "Version": __version__, "Details": engine | {"Experimental": "false"}},
+                *({"Name": name, "Version": text, "Details": {}} for name, text in below),
+            ],
             "Version": __version__,
-            "ApiVersion": API_VERSION,
-            "MinAPIVersion": MIN_API_VERSION,
-            "GitCommit": "",
-            "GoVersion": "",
-            "Os": "linux",
-            "Arch": facts.architecture,
-            "KernelVersion": facts.kernel_release,
-            "BuildTime": "",
+            **engine,
         }
     )
 

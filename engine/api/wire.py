@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -247,7 +247,13 @@ def config(c: Config) -> Json:
     }
 
 
-def image_summary(image: Image, containers: int = -1) -> Json:
+def shared_size(image: Image, uses: Mapping[str, int]) -> int:
+    """Bytes in layers that another image stands on too. `uses`: images for each chain id."""
+    return sum(layer.size for layer in image.layers if uses[layer.chain_id] > 1)
+
+
+def image_summary(image: Image, shared: int) -> Json:
+    """A row of `docker images`. -1 says: not counted."""
     return {
         "Id": image.id,
         "ParentId": "",
@@ -255,10 +261,10 @@ def image_summary(image: Image, containers: int = -1) -> Json:
         "RepoDigests": list(image.digests),
         "Created": int(image.created.timestamp()) if image.created else 0,
         "Size": image.size,
-        "SharedSize": -1,
+        "SharedSize": shared,
         "VirtualSize": image.size,
         "Labels": image.config.labels,
-        "Containers": containers,
+        "Containers": -1,
     }
 
 
