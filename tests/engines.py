@@ -39,6 +39,7 @@ class EngineProcess:
             *("--bridge", self.bridge, "--bip", self.subnet.replace(".0/", ".1/"), "--cgroup-parent", self.cgroup_parent),
         )
         self.environment: dict[str, str] = {}
+        self.program: tuple[str, ...] = (sys.executable, "-m", "engine")
         self.log = directory / "longshored.log"
         self.process: asyncio.subprocess.Process | None = None
 
@@ -64,7 +65,7 @@ class EngineProcess:
         self.directory.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "engine", *self.options, *more),
+                *(*self.program, *self.options, *more),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -114,16 +115,16 @@ class EngineProcess:
         try:
             if self.process is not None:
                 await self.shutdown()
-            found = await asyncio.to_thread(settle, self._left)
+            found = await asyncio.to_thread(settle, self.left)
             assert not found, f"left behind: {found}\n{self.said()}"
         finally:
             if self.alive:
                 assert self.process
                 self.process.kill()
                 await self.process.wait()
-            await asyncio.to_thread(sweep, [*self._left(), f"directory {self.directory}"])
+            await asyncio.to_thread(sweep, [*self.left(), f"directory {self.directory}"])
 
-    def _left(self) -> set[str]:
+    def left(self) -> set[str]:
         """Everything that bears the engine's tag: mounts, bridge, table, cgroups, and who names them on the command line."""
         found = things(str(self.directory), os.environ.get(MARK, ""))
         return {line for line in found if self.tag in line and not line.startswith("directory ")}

@@ -39,6 +39,11 @@ def things(directory: str, session: str) -> set[str]:
     }
 
 
+def alone(session: str) -> bool:
+    """Is no other test session's engine on this machine? What it makes looks like ours."""
+    return all(mark == session for _, mark in _marks())
+
+
 def sysctls() -> dict[str, str]:
     """The switches that an engine touches, by path."""
     paths = (path for name in SYSCTLS for path in Path("/proc/sys/net").glob(name.replace(".", "/")))
@@ -134,11 +139,17 @@ def _cgroups() -> Iterator[str]:
 
 
 def _processes(session: str) -> Iterator[str]:
-    """Living processes that were started below this session, by the mark in their environment; not the session itself."""
-    mark = f"{MARK}={session}".encode()
-    for name in os.listdir("/proc"):
-        if not name.isdecimal() or int(name) == os.getpid():
-            continue
+    """Living processes that were started below this session; not the session itself."""
+    for pid, mark in _marks():
+        if mark == session:
+            with suppress(OSError):
+                yield f"{pid} {Path(f'/proc/{pid}/cmdline').read_text().replace(chr(0), ' ').strip()}"
+
+
+def _marks() -> Iterator[tuple[int, str]]:
+    """Every other process that has the mark in its environment, and whose it is. Zombies have no environment."""
+    for name in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):
-            if mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
-                yield f"{name} {Path(f'/proc/{name}/cmdline').read_text().replace(chr(0), ' ').strip()}"
+            for variable in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                if variable.startswith(MARK.encode() + b"=") and int(name) != os.getpid():
+                    yield int(name), variable.partition(b"=")[2].decode()
