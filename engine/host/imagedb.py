@@ -26,7 +26,7 @@ from engine.host.disk import (
     sync_directory,
     write_file,
 )
-from engine.host.layers import LayerStore
+from engine.host.layers import LayerStore, content_size
 from engine.host.records import REMOVING
 from engine.host.syscalls import syncfs
 from engine.model.errors import EngineError, Invalid
@@ -178,8 +178,9 @@ class ImageDB:
         self.layers.make(cache_id, parent)
         return cache_id
 
-    def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str, size: int) -> None:
+    def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str) -> None:
         pending = os.path.join(self._pending, cache_id)
+        size, _ = content_size(self.layers.diff(cache_id))
         for name, text in {"cache-id": cache_id, "diff": diff_id, "parent": parent_chain, "size": str(size)}.items():
             if text:
                 write_file(os.path.join(pending, name), text.encode(), 0o644)

@@ -143,14 +143,14 @@ class ImageStore:
 
     async def _add_layer(self, archive: Archive, name: str, diff_id: str, chain_id: str, parent: str) -> None:
         cache_id = await long(self._db.begin_layer, parent)
-        size, digest = await _unpack(archive, name, self._db.layers.diff(cache_id))
+        digest = await _unpack(archive, name, self._db.layers.diff(cache_id))
         if digest != diff_id:
             raise Invalid(f"cannot load the layer {name}: its content is {digest}, the image's config says {diff_id}")
-        await long(self._db.commit_layer, cache_id, chain_id, diff_id, parent, size)
+        await long(self._db.commit_layer, cache_id, chain_id, diff_id, parent)
 
 
-async def _unpack(archive: Archive, name: str, directory: str) -> tuple[int, str]:
-    """Unpack a layer by a child that locks itself into the directory; size of its files in bytes, digest of the tar."""
+async def _unpack(archive: Archive, name: str, directory: str) -> str:
+    """Unpack a layer by a child that locks itself into the directory; digest of the tar."""
     source = await long(archive.layer, name)
     reading, writing = os.pipe()
     try:
@@ -158,7 +158,6 @@ async def _unpack(archive: Archive, name: str, directory: str) -> tuple[int, str
             sys.executable,
             *("-I", "-X", "utf8", UNTAR, directory),
             stdin=reading,
-            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
     except BaseException:
@@ -167,11 +166,11 @@ async def _unpack(archive: Archive, name: str, directory: str) -> tuple[int, str
     finally:
         os.close(reading)
     feed = asyncio.ensure_future(long(_feed, source, writing, f"the layer {name}"))
-    out, err = await child.communicate()
+    _, err = await child.communicate()
     digest = await feed
     if child.returncode:
         raise _unpack_error(name, child.returncode, err.decode(errors="replace").strip())
-    return int(out), digest
+    return digest
 
 
 def _unpack_error(name: str, code: int, reason: str) -> EngineError:

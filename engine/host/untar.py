@@ -2,10 +2,9 @@
 
     python -I untar.py DIRECTORY < layer.tar
 
-It prints the sum of the files' sizes in bytes. Exit codes: 0; 200 when the layer cannot be right; else the errno of what the
-host refused. Either with a sentence that names the entry on standard error. It chroots into the directory before it reads a
-byte, so that no name and no symlink in the layer can lead out. The whole input is read to its end, whatever follows the
-archive.
+Exit codes: 0; 200 when the layer cannot be right; else the errno of what the host refused. Either with a sentence that names
+the entry on standard error. It chroots into the directory before it reads a byte, so that no name and no symlink in the layer
+can lead out. The whole input is read to its end, whatever follows the archive.
 
 Deletions come as `.wh.<name>` and `.wh..wh..opq` (OCI image-spec, layer.md, "Whiteouts") and become what overlayfs knows: a
 character device 0:0, and the attribute `trusted.overlay.opaque`. They speak of the layers below alone.
@@ -40,7 +39,6 @@ class Refused(Exception):
 
 class Unpacker:
     def __init__(self) -> None:
-        self.size = 0
         self._directory_times: dict[str, int] = {}
 
     def unpack(self, stream: BinaryIO) -> None:
@@ -87,7 +85,6 @@ class Unpacker:
             assert source, "a regular file has content"
             with open(path, "xb") as file:
                 shutil.copyfileobj(source, file, CHUNK)
-            self.size += entry.size
         elif entry.issym():
             if not entry.linkname.startswith("/"):  # an absolute one begins at the container's root
                 inside(posixpath.join(posixpath.dirname(path), entry.linkname))
@@ -192,9 +189,8 @@ def main(directory: str) -> int:
     # From here on no import may find anything: it would come out of the layer, and run as root.
     sys.path.clear()
     sys.meta_path.clear()
-    unpacker = Unpacker()
     try:
-        unpacker.unpack(sys.stdin.buffer)
+        Unpacker().unpack(sys.stdin.buffer)
     except Refused as error:
         print(error, file=sys.stderr)
         return REFUSED
@@ -203,7 +199,6 @@ def main(directory: str) -> int:
         return error.errno or errno.EIO
     while sys.stdin.buffer.read(CHUNK):
         pass
-    print(unpacker.size)
     return 0
 
 
