@@ -33,7 +33,7 @@ def integer(request: web.Request, name: str) -> int | None:
 
 
 NANO = 1_000_000_000
-_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|µs|ns)")
+_PARTS = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(h|ms|m|s|us|µs|ns)")
 _UNITS = {"h": 3600 * NANO, "m": 60 * NANO, "s": NANO, "ms": 1_000_000, "us": 1_000, "µs": 1_000, "ns": 1}
 
 

@@ -10,7 +10,7 @@ from engine.model.run import Mark, Way
 def happened(before: Container | None, after: Container | None) -> list[Happened]:
     """Docker's events for one saved change, in Docker's order (reference 4.14)."""
     if after is None:
-        return [_container(before, "destroy")] if before and before.run and before.run.verb == "remove" else []
+        return [*_died(before), _container(before, "destroy")] if before and before.run and before.run.verb == "remove" else []
     events = _network(before, after)
     known = len(before.signalled) if before else 0
     events += [_container(after, "kill", signal=str(signal)) for signal in after.signalled[known:]]
@@ -26,15 +26,20 @@ def happened(before: Container | None, after: Container | None) -> list[Happened
 
 
 def _ended(c: Container) -> list[Happened]:
-    """What the end of a run is worth telling."""
+    """What the end of a run is worth telling. A remove ends with its record."""
     assert c.run
-    events = []
-    if any(row.step == "RecordExit" and row.mark is Mark.DONE for row in c.run.rows) and c.run.verb != "remove":
-        lived = int((c.state.finished_at - c.state.started_at).total_seconds())
-        events.append(_container(c, "die", exitCode=str(c.state.exit_code), execDuration=str(lived)))
+    events = _died(c) if c.run.verb != "remove" else []
     if c.run.way is Way.DONE and c.run.verb in ("create", "start", "pause", "unpause", "stop"):
         events.append(_container(c, c.run.verb))
     return events
+
+
+def _died(c: Container) -> list[Happened]:
+    """`die`, where the run recorded an exit."""
+    if not (c.run and any(row.step == "RecordExit" and row.mark is Mark.DONE for row in c.run.rows)):
+        return []
+    lived = int((c.state.finished_at - c.state.started_at).total_seconds())
+    return [_container(c, "die", exitCode=str(c.state.exit_code), execDuration=str(lived))]
 
 
 def _network(before: Container | None, after: Container) -> list[Happened]:

@@ -148,16 +148,17 @@ async def test_events_live_with_the_head_sent_at_once(served: Served) -> None:
 
 async def test_a_whole_life_in_events(served: Served) -> None:
     await served.create()
-    for verb in ("start", "pause", "unpause", "stop", "start", "kill", "remove"):
-        await served.engine.do(verb, "web")
+    for verb in ("start", "pause", "unpause", "stop", "start", "kill", "start", "remove"):
+        await served.engine.do(verb, "web", {"force": True})
     now = served.engine.events.clock()
     told = await events(served, f"since=0&until={now // NANO}.{now % NANO:09}")
     assert [m["Action"] for m in told] == [
         *("create", "connect", "start", "pause", "unpause", "kill", "disconnect", "die", "stop"),
+        *("connect", "start", "kill", "disconnect", "die"),
         *("connect", "start", "kill", "disconnect", "die", "destroy"),
     ]
-    assert [m["Actor"]["Attributes"]["signal"] for m in told if m["Action"] == "kill"] == ["15", "9"]
-    assert [m["Actor"]["Attributes"]["exitCode"] for m in told if m["Action"] == "die"] == ["143", "137"]
+    assert [m["Actor"]["Attributes"]["signal"] for m in told if m["Action"] == "kill"] == ["15", "9", "9"]
+    assert [m["Actor"]["Attributes"]["exitCode"] for m in told if m["Action"] == "die"] == ["143", "137", "137"]
 
 
 async def test_event_filters(served: Served) -> None:
