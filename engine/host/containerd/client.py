@@ -83,12 +83,14 @@ class Client:
 
     async def subscribe(self, topic: str) -> AsyncIterator[Envelope]:
         """Events of this namespace, from now until the connection breaks (`Unavailable`)."""
-        request = SubscribeRequest(filters=[f"namespace=={self.namespace},topic=={topic}"])
+        doing = "follow containerd's events"
+        request = SubscribeRequest(filters=[f'namespace=="{self.namespace}",topic=="{topic}"'])
         try:
             async for envelope in self._events.Subscribe(request, metadata=self._metadata, wait_for_ready=True):
                 yield envelope
         except grpc.aio.AioRpcError as error:
-            raise translate(error.code(), error.details() or "", "follow containerd's events") from error
+            raise translate(error.code(), error.details() or "", doing) from error
+        raise translate(grpc.StatusCode.UNAVAILABLE, "", doing)
 
 
 def any_of(type_url: str, value: bytes) -> Any:
@@ -105,7 +107,7 @@ def translate(code: grpc.StatusCode, details: str, doing: str) -> EngineError:
         case grpc.StatusCode.ALREADY_EXISTS:
             return Conflict(message)
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-            return Unavailable(f"cannot {doing}: containerd is away", "it is asked again as soon as it is back")
+            return Unavailable(f"cannot {doing}: containerd is away", "try again in a moment")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return Unavailable(f"cannot {doing}: containerd has not answered in time", "look at its log and the machine's load")
     return HostFailed(message)

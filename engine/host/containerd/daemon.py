@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import socket
-import struct
 import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -21,8 +19,9 @@ from typing import Final
 
 from engine.host import Facts, within
 from engine.host.containerd.client import Client
-from engine.host.containerd.process import Process, command, shares_mounts, started
-from engine.host.containerd.tasks import NAMESPACE, SHIM_SOCKETS
+from engine.host.containerd.process import Process, command, listener, shares_mounts, started
+from engine.host.containerd.shims import SHIM_SOCKETS
+from engine.host.containerd.tasks import NAMESPACE
 from engine.host.threads import short
 from engine.host.tools import SEARCH_PATH, doing, find, not_installed
 from engine.model.errors import Conflict, EngineError, Invalid, Unavailable
@@ -278,10 +277,10 @@ class Daemon:
             path.unlink(missing_ok=True)
         if any(self._state.glob("io.containerd.runtime.v2.task/*/*")):
             return  # tasks run on, without a containerd
-        for directory in (self._runc_root, self._run, Path(SHIM_SOCKETS)):
+        for directory in (self._runc_root, self._run, SHIM_SOCKETS):
             _remove_empty(directory)
         with suppress(OSError):
-            Path(SHIM_SOCKETS).parent.rmdir()
+            SHIM_SOCKETS.parent.rmdir()
 
 
 async def vet(address: str) -> str:
@@ -291,24 +290,14 @@ async def vet(address: str) -> str:
     our mounts and files in a different tree, and fail with errors that name neither.
     """
     path = address.removeprefix("unix://")
-    pid = await short(_peer, path)
+    try:
+        pid = await short(listener, path)
+    except OSError as error:
+        why = error.strerror or error
+        raise Unavailable(f"cannot reach containerd at {path}: {why}", "start it, or leave --containerd out") from error
     if pid and not await short(shares_mounts, pid):
         raise _other_mounts(pid)
     return path
-
-
-def _peer(path: str) -> int:
-    """Pid of who listens on a Unix socket (unix(7), SO_PEERCRED); 0 from another pid namespace."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        try:
-            connection.connect(path)
-        except OSError as error:
-            raise Unavailable(
-                f"cannot reach containerd at {path}: {error.strerror or error}", "start it, or leave --containerd out"
-            ) from error
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[0])
 
 
 def _other_mounts(pid: int) -> Conflict:

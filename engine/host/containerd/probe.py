@@ -1,7 +1,8 @@
 """A command inside a container: started, read, timed, and in the end always reaped.
 
-Both outputs go into one FIFO and so share one buffer. The shim wants a reader before it starts, and the process blocks when
-nobody reads: what is over the limit is read too, and dropped.
+Both outputs go into one FIFO and so share one buffer. The process blocks when nobody reads: what is over the limit is read
+too, and dropped. The end of the output is not the end of the file, which the shim may show between one output and the other,
+but the end of the exec's deletion, before which the shim copies all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from engine.model.errors import EngineError, HostFailed, NotFound
 _PROCESS_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 _START_SECONDS: Final = 30.0
 """How long an exec may take to get going (Docker's cap for health checks)."""
-_REAP_SECONDS: Final = 2.0
+_REAP_SECONDS: Final = 1.0
 """How long a killed exec is waited for. A frozen one ends when it is thawed, and is reaped then, in the background."""
 _AGAIN_SECONDS: Final = 1.0
 _READ_BYTES: Final = 16 << 10
@@ -55,7 +56,7 @@ class Probes:
                     status = await self._wait(id, exec_id)
             finally:
                 await self._see_off(starting, id, exec_id)
-            return status, await output.rest()
+            return status, output.rest()
         except TimeoutError:
             raise TimeoutError(f"the probe in {id[:12]} did not end within {timeout:g} s") from None
         finally:
@@ -124,34 +125,35 @@ class _Output:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept = bytearray()
-        self._loop = asyncio.get_running_loop()
-        self._eof = self._loop.create_future()
         self._fd = -1
 
     def open(self, fd: int) -> None:
         self._fd = fd
-        self._loop.add_reader(fd, self._read)
+        asyncio.get_running_loop().add_reader(fd, self._read)
 
-    def _read(self) -> None:
-        data = os.read(self._fd, _READ_BYTES)
+    def _read(self) -> bool:
+        """Take what is there, a piece of it; False when there is nothing."""
+        try:
+            data = os.read(self._fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
         self._kept += data[: self._limit - len(self._kept)]
-        if not data:
-            self._loop.remove_reader(self._fd)
-            self._eof.set_result(None)
+        return True
 
-    async def rest(self) -> bytes:
-        """All that was kept, after the end of the output (or soon after: a daemon it started may keep the output open)."""
-        await within(_REAP_SECONDS, asyncio.shield(self._eof))
+    def rest(self) -> bytes:
+        """All that was kept, with what is still in the pipe."""
+        while len(self._kept) < self._limit and self._read():
+            pass
         return bytes(self._kept)
 
     def close(self) -> None:
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
 
 
 def _make_fifo(path: Path) -> int:
-    """Make it; a file descriptor that reads from it."""
+    """Make it; a file descriptor that reads from it, and holds a writing end too: without a writer it would always be ready."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.mkfifo(path, 0o600)
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +35,15 @@ def command(pid: int) -> list[str]:
 def shares_mounts(pid: int) -> bool:
     """Is it in our mount namespace? Raises `FileNotFoundError` when it is gone."""
     return os.path.samestat(os.stat(f"/proc/{pid}/ns/mnt"), os.stat("/proc/self/ns/mnt"))
+
+
+def listener(path: str) -> int:
+    """Pid of who listens on a Unix socket (unix(7), SO_PEERCRED); 0 from another pid namespace. Raises `OSError`."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(path)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
 
 
 class Process:

@@ -8,17 +8,14 @@ file is written where the two may differ. And a status may only be read until th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC
-from pathlib import Path
 from signal import SIGKILL
 from typing import Any, Final
 
-from engine.host import Exit, Facts, Task
+from engine.host import Exit, Facts, Task, within
 from engine.host.containerd.client import WORK_SECONDS, Client, any_of, cannot_run
 from engine.host.containerd.exits import Exits, exit_of
 from engine.host.containerd.probe import Probes
@@ -42,13 +39,12 @@ from engine.host.containerd.proto.tasks_pb2 import (
     WaitRequest,
 )
 from engine.host.containerd.proto.types_pb2 import CREATED, PAUSED, PAUSING, RUNNING, STOPPED, UNKNOWN, Process
+from engine.host.containerd.shims import clear, socket_of
 from engine.host.threads import short
 from engine.model.errors import Conflict, EngineError, HostFailed, NotFound, Unavailable
 
 NAMESPACE: Final = "longshore"
 RUNTIME: Final = "io.containerd.runc.v2"
-SHIM_SOCKETS: Final = "/run/containerd/s"
-"""Where every shim of this machine listens, whichever containerd started it (containerd, runtime/v2/shim)."""
 
 _SPEC_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 _STATUS: Final = {CREATED: "created", RUNNING: "running", STOPPED: "stopped", PAUSED: "paused", PAUSING: "pausing"}
@@ -60,7 +56,10 @@ _BUNDLE_SECONDS: Final = 10.0
 
 
 class ContainerdTasks:
-    """The port, for one containerd at one socket. `freeze` and `thaw` write the container's freezer file."""
+    """The port, for one containerd at one socket. Made inside a running event loop.
+
+    `freeze` and `thaw` write the container's freezer file. Engines that share a containerd each need a `namespace`.
+    """
 
     def __init__(
         self,
@@ -146,6 +145,7 @@ class ContainerdTasks:
         request = CreateTaskRequest(container_id=id, stdout=stdout, stderr=stderr, options=self._options)
         give_up = asyncio.get_running_loop().time() + _BUNDLE_SECONDS
         while True:
+            await self._clear_shim(id)
             try:
                 reply = await self._client.call(
                     f"create the task of {id[:12]}", self._client.tasks.Create, request, seconds=WORK_SECONDS
@@ -220,35 +220,42 @@ class ContainerdTasks:
                     seconds=WORK_SECONDS,
                 )
                 self._exits.settle(id, exit_of(task.pid, reply.exit_status, reply.exited_at))
-        await short(self._shim_socket(id).unlink, missing_ok=True)
+        await self._clear_shim(id)
 
     async def _end(self, task: Task) -> None:
         """SIGKILL to every process of the task, and wait until its init has ended."""
         doing = f"end the processes of {task.id[:12]}"
+        kill = KillRequest(container_id=task.id, signal=SIGKILL, all=True)
+        paused = task.status in ("paused", "pausing")
         with suppress(NotFound):
-            await self._client.call(doing, self._client.tasks.Kill, KillRequest(container_id=task.id, signal=SIGKILL, all=True))
-            if task.status in ("paused", "pausing"):
+            if not paused:
+                await self._thaw_file(task.id)
+            await self._client.call(doing, self._client.tasks.Kill, kill)
+            if paused:
                 await self._thaw_file(task.id)  # on cgroup v1 only what runs can die
-            await self._client.call(doing, self._client.tasks.Wait, WaitRequest(container_id=task.id), seconds=_END_SECONDS)
+            wait = self._client.call(doing, self._client.tasks.Wait, WaitRequest(container_id=task.id), seconds=None)
+            if not await within(_END_SECONDS, wait):
+                why = f"no exit {_END_SECONDS:g} s after SIGKILL"
+                raise HostFailed(f"cannot {doing}: {why}", "look whether a cgroup above it is frozen, or its stack in /proc")
 
-    def _shim_socket(self, id: str) -> Path:
-        """A killed shim leaves its socket behind. Its name is a hash (containerd, runtime/v2/shim, SocketAddress)."""
-        name = hashlib.sha256(os.path.join(self._address, self._namespace, id).encode()).hexdigest()
-        return Path(SHIM_SOCKETS, name)
+    async def _clear_shim(self, id: str) -> None:
+        """Remove a shim that the id has and no task."""
+        path = socket_of(self._address, self._namespace, id)
+        if await short(path.exists) and await self.look(id) is None:
+            await short(clear, path, id)
 
-    # The freezer.
+    # The freezer. What was frozen from outside is thawed by file before runc is asked to freeze or end it: runc refuses to
+    # freeze it again, and waits for ever on a cgroup v1 that stays FREEZING, as when a program with threads is caught in
+    # execve(2).
 
     async def pause(self, id: str) -> None:
         task = await self._get(id, "pause")
         if task.status in ("paused", "pausing"):
             await self._freeze_file(id)  # the shim does not see a thaw from outside, and would refuse
             return
-        try:
-            await self._client.call(
-                f"freeze {id[:12]}", self._client.tasks.Pause, PauseTaskRequest(container_id=id), seconds=WORK_SECONDS
-            )
-        except HostFailed:
-            await self._freeze_file(id)  # frozen from outside already, or this says what is wrong
+        await self._thaw_file(id)
+        request = PauseTaskRequest(container_id=id)
+        await self._client.call(f"freeze {id[:12]}", self._client.tasks.Pause, request, seconds=WORK_SECONDS)
 
     async def resume(self, id: str) -> None:
         task = await self._get(id, "resume")
@@ -280,17 +287,24 @@ class ContainerdTasks:
 
     async def _follow(self) -> None:
         """Follow exit events. The stream's end is how we learn at once that containerd went away."""
+        away = False
         while True:
             try:
+                await self._client.ready()
+                if away:
+                    away = False
+                    self._report("")
                 await self._exits.check()
                 async for envelope in self._client.subscribe("/tasks/exit"):
                     exit = TaskExit.FromString(envelope.event.value)
                     if exit.id == exit.container_id:
                         self._exits.hint(exit.container_id)
-            except EngineError:
-                self._report(f"containerd at {self._address} went away; containers run on, and changes wait until it is back")
-                await self._client.ready()
-                self._report("")
+            except EngineError as error:
+                if not away:
+                    away = True
+                    gone = f"containerd at {self._address} went away; containers run on, changes wait until it is back"
+                    self._report(gone if isinstance(error, Unavailable) else str(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def _report(self, trouble: str) -> None:
         for callback in self._troubled:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from engine.host import Exit
 from engine.host.containerd.process import started
-from engine.host.containerd.tasks import SHIM_SOCKETS, ContainerdTasks
+from engine.host.containerd.shims import socket_of
+from engine.host.containerd.tasks import ContainerdTasks
 from engine.model.errors import CannotRun, NotFound
 
 from .kit import Kit, shim_of
@@ -207,11 +209,51 @@ async def test_killed_shim_is_a_lost_exit_and_leaves_nothing(kit: Kit) -> None:
     os.kill(shim_of(pid), signal.SIGKILL)
     exit = await kit.tasks.wait(id)
     assert (exit.pid, exit.status, exit.lost) == (pid, 137, True)
-    socket = kit.tasks._shim_socket(id)
-    assert socket.parent == Path(SHIM_SOCKETS) and socket.exists()
+    socket = socket_of(kit.address, "longshore", id)
+    assert socket.exists()
     await kit.tasks.delete(id)
     assert not socket.exists()
     assert started(pid) is None
+
+
+async def test_an_exit_event_makes_up_for_a_silent_wait(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.host.containerd.exits._HINT_SECONDS", 0.01)
+    id = await kit.sleeper()
+    call = kit.tasks._exits._watches[id].call
+    assert call
+    call.cancel()
+    await asyncio.wait([call])
+    await kit.tasks.kill(id, signal.SIGKILL)
+    assert (await kit.tasks.wait(id)).status == 137
+
+
+CUT_OFF = """
+import asyncio, sys
+from engine.host import Facts
+from engine.host.containerd.tasks import ContainerdTasks
+
+async def main(address, exec_root, id):
+    tasks = ContainerdTasks(address, Facts(exec_root=exec_root), freeze=None, thaw=None)
+    await tasks.connect()
+    print(flush=True)
+    await tasks.create(id, "", "")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("milliseconds", [1, 8, 15, 30])
+async def test_create_after_an_engine_was_killed_in_it(kit: Kit, milliseconds: int) -> None:
+    id = await kit.register("sh", "-c", "exit 5")
+    arguments = (kit.address, kit.facts.exec_root, id)
+    engine = await asyncio.create_subprocess_exec(sys.executable, "-c", CUT_OFF, *arguments, stdout=asyncio.subprocess.PIPE)
+    assert engine.stdout and await engine.stdout.readline()
+    await asyncio.sleep(milliseconds / 1000)
+    engine.kill()
+    assert await engine.wait() == -signal.SIGKILL
+    assert await kit.tasks.create(id, "", "") == await kit.pid(id)
+    await kit.tasks.start(id)
+    assert (await kit.tasks.wait(id)).status == 5
 
 
 async def test_version(kit: Kit) -> None:

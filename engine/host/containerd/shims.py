@@ -1,0 +1,35 @@
+"""Shims without a task: what a creation that was cut off, or a killed shim, leaves behind.
+
+Every shim listens on a socket named by its container. When the engine dies at the wrong moment of a task's creation,
+containerd throws the bundle away while the new shim still waits for a reader of its log in there. It waits for ever, and
+the next creation of the task finds its socket, takes it for the shim, and hangs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from engine.host.containerd.process import command, listener
+
+SHIM_SOCKETS: Final = Path("/run/containerd/s")
+"""Where every shim of this machine listens, whichever containerd started it (containerd, runtime/v2/shim)."""
+
+
+def socket_of(address: str, namespace: str, id: str) -> Path:
+    """Where the shim of a container listens (containerd, runtime/v2/shim, SocketAddress)."""
+    return SHIM_SOCKETS / hashlib.sha256(os.path.join(address, namespace, id).encode()).hexdigest()
+
+
+def clear(path: Path, id: str) -> None:
+    """End the shim that listens there, if one does, and remove its socket. Only for an id that has no task."""
+    with suppress(FileNotFoundError, ConnectionRefusedError):  # a socket that nobody listens on any more
+        pid = listener(str(path))
+        if pid and id in command(pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    path.unlink(missing_ok=True)
