@@ -65,6 +65,15 @@ def read_text(path: str) -> str | None:
         return None
 
 
+def sync_file(path: str) -> None:
+    """fdatasync(2) a file that is written already."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_directory(path: str) -> None:
     """fsync(2) a directory: the names in it last."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from engine.host.disk import make_directories, make_directory, read_text, remove_file, remove_tree, write_file
+from engine.host.disk import make_directories, make_directory, read_text, remove_file, remove_tree, sync_file
 from engine.model.errors import HostFailed
 
 OPAQUE: Final = "trusted.overlay.opaque"
@@ -51,7 +51,7 @@ class LayerStore:
         if parent:
             make_directory(os.path.join(own, "work"), 0o700)
             _write(os.path.join(self.directory(parent), "committed"), "", 0o600)
-            write_file(os.path.join(own, "lower"), lower.encode(), 0o644)  # what every later mount is made from must last
+            _write(os.path.join(own, "lower"), lower, 0o644)
 
     def lower(self, parent: str) -> str:
         """What the `lower` file of a layer above `parent` says: short links, top-most first."""
@@ -63,6 +63,10 @@ class LayerStore:
         if links.count(":") >= MAX_LOWER:
             raise HostFailed(f"cannot put a layer on {parent[:12]}: max depth exceeded, there are {MAX_LOWER} layers below")
         return links
+
+    def make_last(self, layer: str) -> None:
+        """Write the layer's `lower` out: after a power cut every mount is made from it alone."""
+        sync_file(os.path.join(self.directory(layer), "lower"))
 
     def drop(self, layer: str) -> None:
         remove_file(os.path.join(self.path, "l", short_link(layer)))

@@ -59,6 +59,7 @@ class OverlayRootfs:
     async def make_writable(self, mount_id: str, init_id: str, lower: tuple[str, ...], chain_id: str, id: str) -> None:
         def make() -> None:
             self.layers.make(mount_id, init_id)
+            self.layers.make_last(mount_id)
             entry = os.path.join(self._mounts_directory, id)
             make_directories(entry, 0o755)
             contents = {"mount-id": mount_id, "init-id": init_id, "parent": chain_id}
@@ -71,12 +72,15 @@ class OverlayRootfs:
             await short(make)
 
     async def drop_layer(self, layer: str, id: str = "") -> None:
-        with doing(f"remove the layer {layer[:12]}"):
-            if await short(self._table.get, self.merged(layer)):
+        def drop() -> None:
+            if self._table.get(self.merged(layer)):
                 raise HostFailed(f"cannot remove the layer {layer[:12]}: it is mounted")
-            await long(self.layers.drop, layer)
+            self.layers.drop(layer)
             if id:
-                await short(remove_tree, os.path.join(self._mounts_directory, id))
+                remove_tree(os.path.join(self._mounts_directory, id))
+
+        with doing(f"remove the layer {layer[:12]}"):
+            await long(drop)
 
     async def look_layer(self, layer: str) -> str | None:
         """The directory's names, then the layers below."""
