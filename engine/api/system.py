@@ -82,8 +82,6 @@ async def info(request: web.Request) -> web.Response:
         "CPUSet": "cpuset" in limits,
         "PidsLimit": "pids" in limits,
         "IPv4Forwarding": True,
-        "BridgeNfIptables": True,
-        "BridgeNfIp6tables": True,
         "OomKillDisable": "memory" in limits and facts.cgroup_version == 1,
         "Debug": False,
         "SystemTime": engine.host.clock.now(),

@@ -134,7 +134,7 @@ def test_config_leaves_out_what_says_nothing() -> None:
     given = Config(stop_timeout=0, stop_signal="SIGHUP", healthcheck=Healthcheck(test=("CMD", "true"), interval=5))
     shown = wire.config(given)
     assert (shown["StopTimeout"], shown["StopSignal"]) == (0, "SIGHUP")
-    assert shown["Healthcheck"] == {"Test": ("CMD", "true"), "Interval": 5} or shown["Healthcheck"]["Test"] == ["CMD", "true"]
+    assert shown["Healthcheck"] == {"Test": ("CMD", "true"), "Interval": 5}
 
 
 @pytest.mark.parametrize(
