@@ -20,7 +20,7 @@ from typing import Final
 from engine.host import Facts, within
 from engine.host.containerd.client import Client
 from engine.host.containerd.process import Process, command, listener, shares_mounts, started
-from engine.host.containerd.shims import SHIM_SOCKETS
+from engine.host.containerd.shims import SHIM_SOCKETS, end_stranded
 from engine.host.containerd.tasks import NAMESPACE
 from engine.host.threads import short
 from engine.host.tools import SEARCH_PATH, doing, find, not_installed
@@ -277,6 +277,7 @@ class Daemon:
             path.unlink(missing_ok=True)
         if any(self._state.glob("io.containerd.runtime.v2.task/*/*")):
             return  # tasks run on, without a containerd
+        end_stranded(self.address)
         for directory in (self._runc_root, self._run, SHIM_SOCKETS):
             _remove_empty(directory)
         with suppress(OSError):

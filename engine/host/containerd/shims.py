@@ -30,6 +30,24 @@ def clear(path: Path, id: str) -> None:
     with suppress(FileNotFoundError, ConnectionRefusedError):  # a socket that nobody listens on any more
         pid = listener(str(path))
         if pid and id in command(pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _end(pid)
     path.unlink(missing_ok=True)
+
+
+def end_stranded(address: str) -> None:
+    """End this containerd's shims whose bundle, their working directory, is gone. Their sockets may be gone too."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and _is_shim(int(entry.name), address):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if os.readlink(entry / "cwd").endswith(" (deleted)"):  # proc(5)
+                    _end(int(entry.name))
+
+
+def _is_shim(pid: int, address: str) -> bool:
+    argv = command(pid)
+    return "containerd-shim" in argv[0] and address in argv if argv else False
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

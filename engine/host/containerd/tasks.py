@@ -39,7 +39,7 @@ from engine.host.containerd.proto.tasks_pb2 import (
     WaitRequest,
 )
 from engine.host.containerd.proto.types_pb2 import CREATED, PAUSED, PAUSING, RUNNING, STOPPED, UNKNOWN, Process
-from engine.host.containerd.shims import clear, socket_of
+from engine.host.containerd.shims import clear, end_stranded, socket_of
 from engine.host.threads import short
 from engine.model.errors import Conflict, EngineError, HostFailed, NotFound, Unavailable
 
@@ -85,6 +85,7 @@ class ContainerdTasks:
     async def connect(self, seconds: float = 30.0) -> None:
         """Reach containerd, and follow it from then on. Raises `Unavailable` when it does not answer in time."""
         await self._client.ready(seconds)
+        await short(end_stranded, self._address)
         self._following = asyncio.create_task(self._follow(), name="containerd events")
 
     async def close(self) -> None:

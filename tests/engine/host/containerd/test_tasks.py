@@ -242,18 +242,38 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("milliseconds", [1, 8, 15, 30])
-async def test_create_after_an_engine_was_killed_in_it(kit: Kit, milliseconds: int) -> None:
-    id = await kit.register("sh", "-c", "exit 5")
+async def cut_off(kit: Kit, id: str, milliseconds: float) -> None:
+    """An engine of its own begins to create the task, and is killed so much later."""
     arguments = (kit.address, kit.facts.exec_root, id)
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", CUT_OFF, *arguments, stdout=asyncio.subprocess.PIPE)
     assert engine.stdout and await engine.stdout.readline()
     await asyncio.sleep(milliseconds / 1000)
     engine.kill()
     assert await engine.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("milliseconds", [1, 8, 15, 30])
+async def test_create_after_an_engine_was_killed_in_it(kit: Kit, milliseconds: float) -> None:
+    id = await kit.register("sh", "-c", "exit 5")
+    await cut_off(kit, id, milliseconds)
     assert await kit.tasks.create(id, "", "") == await kit.pid(id)
     await kit.tasks.start(id)
     assert (await kit.tasks.wait(id)).status == 5
+
+
+async def test_stranded_shim_is_ended_by_the_next_engine(kit: Kit, tmp_path: Path) -> None:
+    """A shim whose bundle was thrown away: here a program with a shim's command line, in a directory that is gone."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    argv = ("containerd-shim-stranded", "-c", "echo; read x", "-id", "0" * 64, "-address", kit.address)
+    pipe = asyncio.subprocess.PIPE
+    shim = await asyncio.create_subprocess_exec(*argv, executable="/bin/sh", cwd=bundle, stdin=pipe, stdout=pipe)
+    assert shim.stdout and await shim.stdout.readline()
+    kept = await kit.sleeper()
+    bundle.rmdir()
+    await (await another(kit)).close()
+    assert await shim.wait() == -signal.SIGKILL
+    assert await kit.status(kept) == "running"
 
 
 async def test_version(kit: Kit) -> None:
