@@ -88,6 +88,8 @@ class Engine:
                 await self._adopt(c)
             except EngineError as error:
                 log.warning("cannot recover %s: %s", c.name, error)
+            except Exception:  # one container's trouble must not keep the engine from the others
+                log.exception("cannot recover %s", c.name)
         self._after(Verb.EXITED, id)
 
     async def _adopt(self, c: Container) -> None:

@@ -38,6 +38,8 @@ class EngineProcess:
             *("--host", f"unix://{self.socket}", "--data-root", self.root, "--exec-root", self.run),
             *("--bridge", self.bridge, "--bip", self.subnet.replace(".0/", ".1/"), "--cgroup-parent", self.cgroup_parent),
         )
+        self.prefix: tuple[str, ...] = ()
+        """A command that runs another: `nsenter ...`."""
         self.environment: dict[str, str] = {}
         self.program: tuple[str, ...] = (sys.executable, "-m", "engine")
         self.log = directory / "longshored.log"

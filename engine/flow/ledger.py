@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, Protocol, TypeVar
 
+from engine.model.errors import EngineError
 from engine.model.run import Record
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
 
@@ -58,9 +62,12 @@ class Ledger(Generic[R]):
         return self.records.get(id)
 
     async def load(self) -> None:
-        """Read every record. All are known before any is recovered."""
+        """Read every record. All are known before any is recovered. One that cannot be read is left alone, and told."""
         for id, data in (await self._store.load(self._kind)).items():
-            self.records[id] = self._told[id] = self._decode(data)
+            try:
+                self.records[id] = self._told[id] = self._decode(data)
+            except EngineError as error:
+                log.error("%s of %s is left out: %s", self._kind, id, error)
 
     def claim(self, r: R) -> None:
         """Make the record known before it is saved, so that nobody else takes what it decided on."""
@@ -97,5 +104,7 @@ class Ledger(Generic[R]):
         before = self._told.pop(id, None)
         if after is not None:
             self._told[id] = after
+        elif before is None:
+            return
         for listener in self._listeners:
             listener(before, after)

@@ -169,7 +169,13 @@ class KernelLinks:
         if await short(inode, path) is None:
             return None
         with doing(f"look into the network namespace {path}"):
-            return await short(inside, path, lambda: _look_inside(endpoint))
+            try:
+                return await short(inside, path, lambda: _look_inside(endpoint))
+            except OSError as error:
+                # It went while we looked: no file, or one with nothing mounted on it.
+                if error.errno in (errno.ENOENT, errno.EINVAL):
+                    return None
+                raise
 
     # All day long
 

@@ -78,7 +78,7 @@ class Keeper:
         except (FileNotFoundError, ConnectionRefusedError):
             await self._start()
             await connect(lambda: _Line(self), self._path)
-        for path in self._held:
+        for path in tuple(self._held):
             await self._exchange("hold", path)
         if self._line is None:
             raise ConnectionResetError("the keeper is gone")

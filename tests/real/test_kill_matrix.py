@@ -1,0 +1,225 @@
+"""`kill -9` of a real engine at every step of every verb, on the real kernel; then a new engine, and a look.
+
+The cases come from the transition table and the verbs' steps: before each save of the record, when the effect of a step
+is in the world and its journal does not know. Afterwards the container is either before or after, its neighbour is
+untouched, and nothing in the kernel is without an owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.client import Client
+from engine.model.container import Container
+from engine.model.errors import NotFound
+from engine.model.status import AFTER, FORCED, Status, Verb
+from tests.engine.worlds import cases
+from tests.engines import EngineProcess
+
+pytestmark = pytest.mark.timeout(600)
+
+BODY = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]}
+CASES = cases()
+
+
+def test_every_verb_has_its_cases() -> None:
+    assert {verb for verb, _ in CASES} == set(Verb)
+
+
+class StandingEngine:
+    """An engine process that can be told where to stand."""
+
+    def __init__(self, place: EngineProcess) -> None:
+        self.place = place
+        self.stand = place.directory / "stand"
+        self.there = self.stand.with_suffix(".there")
+
+    async def start(self) -> None:
+        self.stand.unlink(missing_ok=True)
+        self.there.unlink(missing_ok=True)
+        self.place.program = (sys.executable, "-m", "tests.real.standing", str(self.stand))
+        await self.place.start()
+
+    async def stands(self, work: asyncio.Task[None]) -> bool:
+        """True when the engine stands where it was told to; False when the verb ended before."""
+        while not self.there.exists():
+            if work.done():
+                work.result()
+                # `exited` comes about after the request; give it the time it takes.
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+
+async def reach(client: Client, status: Status | None) -> None:
+    if status is None:
+        return
+    await client.do("create", "", {"name": "web", "body": BODY})
+    if status is Status.CREATED:
+        return
+    await client.do("start", "web")
+    if status is Status.PAUSED:
+        await client.do("pause", "web")
+    elif status is Status.EXITED:
+        await client.do("kill", "web")
+
+
+async def act(client: Client, verb: Verb) -> None:
+    match verb:
+        case Verb.CREATE:
+            await client.do("create", "", {"name": "web", "body": BODY})
+        case Verb.EXITED:
+            c = await client.inspect("web")
+            thawed = c.status is not Status.PAUSED
+            os.kill(c.state.pid, signal.SIGKILL)
+            if not thawed:
+                # A frozen process dies when it thaws: the freezer is opened from outside, as an admin would.
+                for path in Path("/sys/fs/cgroup/freezer").glob(f"longshore-test-*/{c.id}/freezer.state"):
+                    path.write_text("THAWED")
+            while (await client.steps("web")).verb != Verb.EXITED or (await client.steps("web")).running:
+                await asyncio.sleep(0.01)
+        case Verb.REMOVE:
+            await client.do(verb, "web", {"force": True})
+        case _:
+            await client.do(verb, "web")
+
+
+async def status_of(client: Client) -> Status | None:
+    try:
+        c = await client.inspect("web")
+    except NotFound:
+        return None
+    assert not (c.run and c.run.open), f"{c.run} is still open"
+    return c.status
+
+
+def kernel(place: EngineProcess, c: Container | None) -> dict[str, bool]:
+    """What the kernel has of a container, looked up without the engine."""
+    if c is None or c.layers is None:
+        return {}
+    cgroups = [Path(d, place.cgroup_parent.strip("/"), c.id) for d in Path("/sys/fs/cgroup").iterdir()]
+    return {
+        "mount": f"{c.layers.mount_id}/merged" in Path("/proc/mounts").read_text(),
+        "namespace": f"netns/{c.sandbox}" in Path("/proc/mounts").read_text(),
+        "veth": Path(f"/sys/class/net/veth{c.id[:11]}").exists(),
+        "cgroup": any(path.exists() for path in cgroups),
+        "pipes": Path(place.run, "stdio", c.id).exists(),
+    }
+
+
+def check(place: EngineProcess, c: Container | None, status: Status | None) -> None:
+    """All of it while alive, none of it else; and no layer, record or namespace without an owner."""
+    alive = status in FORCED
+    assert all(there is alive for there in kernel(place, c).values()), (status, kernel(place, c))
+
+
+def owners(place: EngineProcess, records: list[Container]) -> None:
+    """Every directory, mount, namespace and cable belongs to a container that is there."""
+    root = Path(place.root)
+    layers = {layer for c in records if c.layers for layer in (c.layers.mount_id, c.layers.init_id, *c.layers.lower)}
+    assert {p.name for p in (root / "overlay2").iterdir()} - {"l"} <= layers | _read_only(root)
+    assert {p.name for p in (root / "containers").iterdir()} == {c.id for c in records}
+    assert {p.name for p in Path(place.run, "netns").glob("*")} <= {c.sandbox for c in records if c.status.alive}
+    ports = {p.name for p in Path("/sys/class/net", place.bridge, "brif").iterdir()}
+    assert ports == {f"veth{c.id[:11]}" for c in records if c.status.alive}
+
+
+def _read_only(root: Path) -> set[str]:
+    return {p.read_text() for p in (root / "image/overlay2/layerdb/sha256").glob("*/cache-id")}
+
+
+async def strike(engine: StandingEngine, verb: Verb, status: Status | None, at: int, more: Callable[[], None]) -> bool:
+    """One case. False when the verb has fewer saves than `at`: all have been tried."""
+    async with engine.place.client() as client:
+        await reach(client, status)
+        before = await client.inspect("web") if status else None
+        neighbour = await client.inspect("neighbour")
+        engine.stand.write_text(str(at))
+        work = asyncio.create_task(act(client, verb))
+        stood = await engine.stands(work)
+        if stood:
+            await engine.place.kill9()
+            more()
+        engine.stand.unlink(missing_ok=True)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+    if stood:
+        await engine.start()
+    async with engine.place.client() as client:
+        now = await status_of(client)
+        allowed = {status, AFTER[verb]} | ({Status.EXITED} if verb is Verb.REMOVE and status in FORCED else set())
+        assert now in allowed, f"{verb} from {status}, killed at save {at}: {now}"
+        after = await client.inspect("web") if now else before
+        check(engine.place, after, now)
+        assert await client.inspect("neighbour") == neighbour
+        check(engine.place, neighbour, Status.RUNNING)
+        assert psutil.Process(neighbour.state.pid).status() != psutil.STATUS_ZOMBIE
+        owners(engine.place, [neighbour, *([after] if now and after else [])])
+        if now:
+            await client.do("remove", "web", {"force": True})
+    return stood
+
+
+@pytest.mark.parametrize(("verb", "status"), CASES, ids=[f"{v}-from-{s}" for v, s in CASES])
+async def test_killed(place_engine: Callable[[], EngineProcess], verb: Verb, status: Status | None) -> None:
+    place = place_engine()
+    place.directory.mkdir()
+    engine = StandingEngine(place)
+    await engine.start()
+    async with place.client() as client:
+        await client.do("create", "", {"name": "neighbour", "body": BODY})
+        await client.do("start", "neighbour")
+    at = 0
+    while await strike(engine, verb, status, at, lambda: None):
+        at += 1
+    steps = at
+    assert steps >= 2, f"{verb} from {status} was killed only {steps} times"
+
+
+@pytest.mark.parametrize(("verb", "status"), [(Verb.START, Status.CREATED), (Verb.STOP, Status.RUNNING)])
+async def test_killed_with_containerd_and_shims(
+    place_engine: Callable[[], EngineProcess], verb: Verb, status: Status
+) -> None:
+    """All at once: the engine, containerd, every shim and with them every process. Nothing is left without an owner."""
+    place = place_engine()
+    place.directory.mkdir()
+    engine = StandingEngine(place)
+    await engine.start()
+
+    def everything() -> None:
+        for process in psutil.process_iter(["cmdline"]):
+            line = " ".join(process.info["cmdline"] or ())
+            if place.run in line and ("containerd" in line or "shim" in line):
+                process.kill()
+
+    for at in range(0, 40, 3):
+        async with place.client() as client:
+            await reach(client, status)
+            before = await client.inspect("web")
+            engine.stand.write_text(str(at))
+            work = asyncio.create_task(act(client, verb))
+            stood = await engine.stands(work)
+            if stood:
+                await place.kill9()
+                everything()
+            engine.stand.unlink(missing_ok=True)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        if not stood:
+            break
+        await engine.start()
+        async with place.client() as client:
+            now = await status_of(client)
+            assert now in (Status.CREATED, Status.EXITED), f"killed at {at}: {now}"
+            check(place, before, now)
+            await client.do("remove", "web", {"force": True})
+            owners(place, [])
+    assert at >= 3
