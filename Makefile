@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEER   := build/docker.io
+ITS    := build/golang-github-docker-docker-dev
 PYTEST_ARGS ?=
 
 .PHONY: help run test soak bench screenshots lint setup packages
@@ -15,7 +16,7 @@ help: ## Say what can be made
 run: setup ## Open the dashboard; starts an engine where none runs
 	$(BIN)/longshore
 
-test: setup | $(PEER) ## Run every test on the real kernel, linters included (as root)
+test: setup | $(PEER) $(ITS) ## Run every test on the real kernel, linters included (as root)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 soak: setup ## Live through thousands of containers and kill -9, and look for what grows
@@ -25,7 +26,7 @@ bench: setup | $(PEER) ## Measure beside Debian's dockerd, in the same run
 	$(BIN)/python -m tests.bench
 
 screenshots: setup ## Take the pictures of the README from the running program
-	$(BIN)/python screenshots/make.py
+	$(BIN)/python -m screenshots.make
 
 lint: setup ## Only the linters, the types and the borders between packages
 	$(BIN)/pytest tests/test_hygiene.py
@@ -40,6 +41,9 @@ $(READY): pyproject.toml | packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-# Debian's docker.io for the tests and the bench: unpacked, never installed.
+# Debian's docker.io and its sources, for the tests and the bench: unpacked, never installed.
 $(PEER):
-	.ci/unpack docker.io
+	.ci/unpack docker.io libdevmapper1.02.1
+
+$(ITS):
+	.ci/unpack $(@F)
