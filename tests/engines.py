@@ -67,7 +67,7 @@ class EngineProcess:
         self.directory.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(*self.program, *self.options, *more),
+                *(*self.prefix, *self.program, *self.options, *more),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
