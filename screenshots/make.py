@@ -32,7 +32,7 @@ PLACES = ("/var/lib/longshore", "/run/longshore")
 BRIDGE = "longshore0"
 PATIENCE = 30.0
 SECOND = 1_000_000_000
-STEPS = 4
+STEPS = 3
 """How far the lesson is walked for its picture."""
 
 
@@ -46,7 +46,7 @@ def probe(command: str) -> dict[str, Any]:
 
 BUSY = "while :; do i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done; sleep 0.1; done"
 QUIET = "echo ready; while :; do sleep 3600; done"
-SERVING = "mkdir -p /www; echo ahoy > /www/index.html; echo serving; " + BUSY
+SERVING = "set -- $(ip route); ping -qs 1400 $3 >/dev/null & mkdir -p /www; echo ahoy >/www/index.html; " + BUSY
 
 CONTAINERS = {
     "web": container(SERVING, HostConfig={"Memory": 128 << 20}, **probe("test -s /www/index.html")),
@@ -73,6 +73,7 @@ def main() -> None:
         os.makedirs(place)
     try:
         mounts = " && ".join(f"mount -t tmpfs longshore {place}" for place in PLACES)
+        os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         again = [sys.executable, "-m", "screenshots.make", "--inside"]
         unshare = ["unshare", "--mount", "--propagation", "private"]
         sys.exit(subprocess.run([*unshare, "sh", "-c", f'{mounts} && exec "$@"', "sh", *again], check=False).returncode)
@@ -160,7 +161,8 @@ async def until(pilot: Pilot[None], so: Callable[[], bool]) -> None:
 
 def shoot(app: LongshoreApp, name: str) -> None:
     path = HERE / f"{name}.svg"
-    path.write_text(app.export_screenshot(title="longshore"))
+    # Some renderers drop spaces at the beginning of a text otherwise, no-break spaces too.
+    path.write_text(app.export_screenshot(title="longshore").replace("<svg ", '<svg xml:space="preserve" ', 1))
     print(path.relative_to(HERE.parent))
 
 
