@@ -8,8 +8,9 @@ import time
 import traceback
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import platformdirs
 from msgspec.structs import replace
@@ -177,14 +178,12 @@ class LongshoreApp(App[None]):
             coded = base64.b64encode(text.encode()).decode()
             self._driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{coded}\x07\x1b\\")
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         main = self.screen_stack[0]
         if screen is main:
             for action in ACTIONS:
                 if action.name != "palette":
-                    yield SystemCommand(
-                        f"{action.label}  ({action.key})", action.help, lambda name=action.name: self._act(name)
-                    )
+                    yield SystemCommand(f"{action.label}  ({action.key})", action.help, partial(self._act, action.name))
         yield SystemCommand("theme", "Choose colours: dark, light, or the terminal's own sixteen", self.action_change_theme)
 
     async def _act(self, name: str) -> None:
@@ -192,11 +191,14 @@ class LongshoreApp(App[None]):
 
     # The terminal
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.DEFAULTS
+
     def get_driver_class(self) -> type[Driver]:
         driver = super().get_driver_class()
         return CountingDriver if driver is LinuxDriver else driver
 
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if type(renderable) is ChopsUpdate:
             renderable = TightUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
         super()._display(screen, renderable)

@@ -37,13 +37,14 @@ DAY = Theme(
     variables={"border": "#0b6a9c", "border-blurred": "#a9b4ba", "cold": "#00618f"},
 )
 
+DEFAULTS = {"cold": "ansi_bright_cyan"}
+"""The variables of ours, for the themes that do not know them."""
+
 THEMES = (NIGHT, DAY)
 
 
 def fitting() -> str:
     """The theme that suits the terminal: its own sixteen colours where it has no more."""
     term = os.environ.get("TERM", "")
-    rich_colours = (
-        os.environ.get("COLORTERM") or "256color" in term or term.startswith(("xterm", "tmux", "screen", "alacritty", "foot"))
-    )
-    return NIGHT.name if rich_colours else "ansi-dark"
+    many = os.environ.get("COLORTERM") or "256color" in term or "kitty" in term or "direct" in term
+    return NIGHT.name if many else "ansi-dark"

@@ -71,11 +71,16 @@ def row(name: str, status: Status = Status.RUNNING, **changes: Any) -> Container
         "command": "sleep 1d",
         "status": status,
         "created": datetime.now(UTC) - timedelta(days=2),
-        "finished_at": datetime.now(UTC) - timedelta(minutes=5) if status is Status.EXITED else None,
+        "finished_at": datetime.now(UTC) - timedelta(minutes=5, seconds=30) if status is Status.EXITED else None,
         "mount_id": id[:8] + "f" * 56,
         "init_id": id[:8] + "f" * 56 + "-init",
     }
     return ContainerRow(**(base | wired | changes))
+
+
+def sample(id: str, **changes: Any) -> Sample:
+    base: dict[str, Any] = {"cpu": 3.2, "memory": 128 << 20, "memory_limit": 512 << 20, "rx": 3100.0, "tx": 1200.0}
+    return Sample(id=id, **(base | {"rw_size": 12_000, "changes": 3} | changes))
 
 
 def small_world() -> World:
@@ -89,7 +94,7 @@ def small_world() -> World:
         images={IMAGE.id: IMAGE},
         networks={BRIDGE.id: BRIDGE, NO_NETWORK.id: NO_NETWORK},
         engine=EngineRow(version="0.1", containerd="1.6.20", cgroup="v1", cpus=2, memory=24 << 30),
-        samples={rows[0].id: Sample(id=rows[0].id, cpu=3.2, memory=128 << 20, memory_limit=512 << 20, rx=3100, tx=1200, rw_size=12_000, changes=3)},
+        samples={rows[0].id: sample(rows[0].id)},
         host=HostSample(cpu=12.0, memory_used=3 << 30),
     )
 
@@ -98,7 +103,7 @@ STEPS = (
     StepView(
         title="Mount the layers as one file system",
         name="Mount the layers as one file system",
-        lesson="Until now the layers were only directories. `overlayfs` lays them\nover one another.\n\nThis will be the container's `/`.",
+        lesson="Until now the layers were directories. `overlayfs` lays them\nover one another.\n\nThis is `/`.",
         shell=("mkdir /var/lib/longshore/overlay2/9f3c/merged", "mount -t overlay overlay -o lowerdir=/a:/b:/c /merged"),
         look=("findmnt -t overlay",),
         now="overlay on /var/lib/longshore/overlay2/9f3c/merged",
@@ -211,10 +216,7 @@ class ScriptedEngine:
 
     async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
         self.calls.append(("begin", verb, target, dict(params)))
-        if verb == "create":
-            found = row(params["name"] or "made-up", Status.CREATING)
-        else:
-            found = self.find(target)
+        found = row(params["name"] or "made-up", Status.CREATING) if verb == "create" else self.find(target)
         self.publish(Changed(row=replace(found, lesson=True, verb=verb, of=len(STEPS))))
         steps = tuple(replace(step, now=None, before=None) for step in STEPS)
         self.plans[found.id] = Plan(
@@ -273,7 +275,8 @@ def _moved(plan: Plan, move: Move) -> Plan:
             return replace(_set(plan, at - 1, Mark.UNDONE), at=at - 1)
         case Move.ABORT:
             ended = at == 0
-            return replace(plan, way=Way.UNDONE if ended else Way.BACK, running=not ended, error=f"cannot {plan.verb}: given up")
+            way = Way.UNDONE if ended else Way.BACK
+            return replace(plan, way=way, running=not ended, error=f"cannot {plan.verb}: given up")
         case Move.FAIL:
             failed = _set(plan, at, Mark.FAILED)
             return replace(failed, at=at + 1, way=Way.BACK, error="the step was made to fail, as asked")

@@ -1,12 +1,15 @@
-"""Run the dashboard on the scripted engine, to look at it: `python -m tests.tui.show [containers] [--busy] [--svg FILE [keys...]]`."""
+"""Run the dashboard on the scripted engine, to look at it.
+
+python -m tests.tui.show [CONTAINERS] [--busy] [--svg FILE COLUMNSxROWS [KEY...]]
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import sys
-from pathlib import Path
 from datetime import UTC, datetime
+from pathlib import Path
 
 from msgspec.structs import replace
 

@@ -111,7 +111,7 @@ class LogsTab(Tab):
         super().__init__(engine)
         self.said: deque[LogLine] = deque(maxlen=self.LINES)
         self.error = ""
-        self._due = False
+        self._due = self._at_end = False
 
     def follow(self, id: str) -> None:
         if id != self.selected:
@@ -133,15 +133,19 @@ class LogsTab(Tab):
 
     def show(self) -> None:
         self._due = False
-        at_end = self.scroll_offset.y >= self.max_scroll_y - 1
+        self._at_end = self._at_end or self.scroll_offset.y >= self.max_scroll_y
         lines = [row for said in self.said for row in _log_lines(said, self.inner_width)]
         if self.error:
             lines += [line(f"✘ {text}", "bad") for text in wrap(self.error, self.inner_width - 2)]
         elif not lines:
             lines = [line("It has said nothing yet." if self.selected else "", "dim")]
         self.paint(lines)
-        if at_end:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+        if self._at_end:
+            self.call_after_refresh(self._to_end)
+
+    def _to_end(self) -> None:
+        self._at_end = False
+        self.scroll_to(y=self.max_scroll_y, animate=False)
 
 
 @lru_cache(maxsize=4096)

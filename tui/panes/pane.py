@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.containers import Vertical
 
 from tui.view.scene import Scene
+from tui.view.text import shorten
 from tui.widgets.lines import Sheet
 
 
@@ -38,7 +39,10 @@ class Pane(Vertical):
     def entitle(self, title: str, scene: Scene, subtitle: str = "") -> None:
         """Set the frame's texts, if they differ: each setting repaints the whole pane."""
         fresh = "" if scene.link.word == "live" else f" · {scene.link.sign} {scene.link.word}"
-        titles = (f"{self.number} {title}{fresh}", subtitle)
+        room = self.outer_size.width - 6
+        if self.screen.has_class("one"):
+            subtitle = f"1-4 Tab: other panes · {subtitle}" if subtitle else "1-4 Tab: other panes"
+        titles = (shorten(f"{self.number} {title}{fresh}", room), shorten(subtitle, room))
         if titles != self._titles:
             self._titles = titles
             self.border_title, self.border_subtitle = (Text(text) for text in titles)

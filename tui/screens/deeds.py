@@ -1,4 +1,4 @@
-"""The keys that change a container, and the lesson's menu: each asks the engine, and shows the `docker` command that does the same."""
+"""The keys that change a container, and the lesson's menu: each asks the engine, and shows its `docker` command."""
 
 from __future__ import annotations
 
@@ -78,14 +78,10 @@ class Deeds(Screen[None]):
             return
         forced = row.status in FORCED
         params: Params = {"force": True} if forced else NO_PARAMS
-        question = f"Remove {row.name}? Its writable layer goes, and nothing can bring it back."
-        if forced:
-            question = (
-                f"{row.name} is {row.status}. Remove it by force? Its process is killed first. " + question.partition("? ")[2]
-            )
-        dialog = Confirm(
-            "Remove", question, "Remove by force" if forced else "Remove", self._docker("remove", row.name, params)
-        )
+        question = f"{row.name} is {row.status}. Remove it by force, killing its process?" if forced else f"Remove {row.name}?"
+        lost = " Its writable layer goes, and nothing can bring it back."
+        docker = self._docker("remove", row.name, params)
+        dialog = Confirm("Remove", question + lost, "Remove by force" if forced else "Remove", docker)
         if await self.longshore.push_screen_wait(dialog):
             self.perform(Verb.REMOVE, row, params)
 
@@ -136,9 +132,9 @@ class Deeds(Screen[None]):
             return
         choices = [Choice(verb, str(verb), about) for verb, about in _ABOUT.items() if row and allowed(verb, row.status)]
         choices.append(Choice(Verb.CREATE, "create", "a new container, from the first directory on"))
-        question = (
-            f"Which verb, step by step, for {row.name}? Nothing happens before Space." if row else "What should be taught?"
-        )
+        question = "Nothing happens before Space."
+        if row:
+            question = f"Which verb, step by step, for {row.name}? {question}"
         verb = cast(Verb | None, await self.longshore.push_screen_wait(Menu("Lesson", question, choices)))
         if verb is Verb.CREATE:
             await self._new(lesson=True)

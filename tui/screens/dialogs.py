@@ -88,9 +88,7 @@ class Menu(Dialog):
         if self.question:
             yield Static(self.question, markup=False)
         wide = max(len(choice.text) for choice in self.choices)
-        options = [
-            Option(f"{choice.text:<{wide}}  {choice.about}".rstrip(), id=str(n)) for n, choice in enumerate(self.choices)
-        ]
+        options = [Option(f"{choice.text:<{wide}}  {choice.about}".rstrip()) for choice in self.choices]
         yield OptionList(*options, markup=False)
 
     @on(OptionList.OptionSelected)

@@ -17,6 +17,7 @@ from tui.screens.dialogs import Choice, Menu
 from tui.view import footer, header, lesson
 from tui.view.scene import Notice, Scene
 from tui.view.steps import how
+from tui.view.text import shorten
 from tui.widgets.lines import Lines, Sheet
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class LessonScreen(Screen[None]):
         step, seen = plan.steps[self.reading], plan.steps[self.shown]
         titles = (lesson.title(plan), step.name, f"The kernel before · {seen.name}", f"The kernel now · {seen.name}")
         for sheet, title in zip((steps, text, before, now), titles, strict=True):
-            sheet.border_title = Text(title)
+            sheet.border_title = Text(shorten(title, sheet.outer_size.width - 6))
         steps.paint(*lesson.step_lines(plan, steps.inner_width))
         steps.go(self.reading)
         text.paint(lesson.text_lines(step, text.inner_width))
@@ -146,11 +147,11 @@ class LessonScreen(Screen[None]):
             await self._look_again()
 
     def _told(self, plan: Plan) -> Notice:
+        if not plan.running:
+            end, why = how(plan), f" ({plan.error})" if plan.error else ""
+            return Notice(text=f"{plan.verb} {plan.name}: {end.text}{why}", tone=end.tone)
         if plan.error and plan.way is not self.plan.way:
             return Notice(text=f"✘ {plan.error}", tone="bad")
-        if not plan.running:
-            end = how(plan)
-            return Notice(text=f"{plan.verb} {plan.name}: {end.text}", tone=end.tone)
         return Notice()
 
     def touched(self, ids: frozenset[str]) -> None:
@@ -169,6 +170,8 @@ class LessonScreen(Screen[None]):
             # The answer to the key says it better, or the container went with its last step.
             return
         if plan.verb == self.plan.verb and plan != self.plan:
+            if not plan.running:
+                self.longshore.notice = self._told(plan)
             self.take(plan)
 
     # Leaving

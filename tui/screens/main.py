@@ -38,7 +38,7 @@ class MainScreen(Deeds, Screen[None]):
     def __init__(self, app: LongshoreApp) -> None:
         super().__init__()
         self.longshore = app
-        self.selected = ""
+        self.selected = self.wanted = ""
         self.active = 1
         self.zoomed = False
 
@@ -63,6 +63,10 @@ class MainScreen(Deeds, Screen[None]):
         return list(self.query(Pane))
 
     @property
+    def table(self) -> ContainersPane:
+        return self.query_one(ContainersPane)
+
+    @property
     def row(self) -> ContainerRow | None:
         return self.longshore.scene.row(self.selected)
 
@@ -70,6 +74,8 @@ class MainScreen(Deeds, Screen[None]):
 
     def show(self, scene: Scene) -> None:
         """Paint everything from the scene; what looks the same costs nothing."""
+        if self.wanted in scene.world.containers:
+            self.selected, self.wanted = self.wanted, ""
         for pane in self.panes:
             pane.show(scene, self.selected)
         self.show_bars(scene)
@@ -93,10 +99,12 @@ class MainScreen(Deeds, Screen[None]):
 
     @on(ContainersPane.Selected)
     def _selected(self, event: ContainersPane.Selected) -> None:
-        self.select(event.id)
+        self.selected = event.id
+        self.show(self.longshore.scene)
 
     def select(self, id: str) -> None:
-        self.selected = id
+        """Select a container; one that is not seen yet as soon as it is."""
+        self.wanted = id
         self.show(self.longshore.scene)
 
     # Panes
@@ -151,7 +159,7 @@ class MainScreen(Deeds, Screen[None]):
 
     def action_back(self) -> None:
         """One thing at a time: the message, the filter, the zoom, the pane."""
-        table = self.query_one(ContainersPane)
+        table = self.table
         if self.longshore.notice != Notice():
             self.longshore.notice = Notice()
         elif table.query_text:
@@ -186,11 +194,11 @@ class MainScreen(Deeds, Screen[None]):
             self._filtered()
 
     def _filter(self, text: str) -> None:
-        self.query_one(ContainersPane).query_text = text
+        self.table.query_text = text
         self.show(self.longshore.scene)
 
     def action_stopped(self) -> None:
-        table = self.query_one(ContainersPane)
+        table = self.table
         table.stopped = not table.stopped
         self.show(self.longshore.scene)
 

@@ -52,14 +52,8 @@ def gone(title: str) -> str:
     """What is gone, said short, from the title of the step that made it."""
     if veth := re.search(r"\bveth\w+", title):
         return f"{veth.group()} gone"
-    nouns = (
-        ("namespace", "namespace"),
-        ("layers", "union mount"),
-        ("address", "address"),
-        ("task", "task"),
-        ("process", "process"),
-    )
-    return next((f"{noun} gone" for word, noun in nouns if word in title), f"gone: {title}")
+    nouns = {"layers": "union mount", **dict.fromkeys(("namespace", "address", "task", "process"), "")}
+    return next((f"{noun or word} gone" for word, noun in nouns.items() if word in title), f"gone: {title}")
 
 
 def alarms(row: ContainerRow) -> str:

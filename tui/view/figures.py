@@ -25,6 +25,8 @@ class Meter(Struct, frozen=True, kw_only=True):
     cpu: float = 0.0
     """Smoothed, per cent of a core."""
     cpu_shown: int = 0
+    bar: float = 0.0
+    """The load that the last bar stands for."""
     bars: tuple[int, ...] = (0,) * BARS
     recent: tuple[float, ...] = ()
     memory: float = 0.0
@@ -36,14 +38,16 @@ class Meter(Struct, frozen=True, kw_only=True):
 
     def after(self, sample: Sample) -> Meter:
         cpu = smooth(self.cpu, sample.cpu)
-        recent, bars = (*self.recent, sample.cpu), self.bars
+        recent, bars, bar = (*self.recent, sample.cpu), self.bars, self.bar
         if len(recent) >= SAMPLES_PER_BAR:
-            bars, recent = (*bars[1:], level(sum(recent) / len(recent))), ()
+            bar = settle(bar, sum(recent) / len(recent), 1.0)
+            bars, recent = (*bars[1:], level(bar)), ()
         rx, tx = smooth(self.rx_mean, sample.rx), smooth(self.tx_mean, sample.tx)
         return replace(
             self,
             cpu=cpu,
             cpu_shown=round(settle(self.cpu_shown, cpu, 1.0)),
+            bar=bar,
             bars=bars,
             recent=recent,
             memory=settle(self.memory, sample.memory, 512 * 1024),

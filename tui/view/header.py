@@ -13,7 +13,7 @@ def line(scene: Scene, row: ContainerRow | None, width: int, *, read_only: bool 
     engine, host = scene.world.engine, scene.host_cpu
     name = pad(row.name, 10) if row else " " * 10
     right = [
-        (1, Span(f"{rate(scene.written)} B/s".rjust(9), "dim")),
+        (1, Span(_per_second(scene.written).rjust(9), "dim")),
         (2, Span(f"{scene.now.astimezone():%H:%M}")),
     ]
     left = [
@@ -39,6 +39,11 @@ def line(scene: Scene, row: ContainerRow | None, width: int, *, read_only: bool 
         b = (Span(shorten("".join(span.text for span in b), room), b[0].tone),)
     fill = max(1, width - width_of(a) - width_of(b) - 1)
     return (*a, Span(" " * fill), *b, Span(" "))
+
+
+def _per_second(count: float) -> str:
+    digits, _, unit = rate(count).partition(" ")
+    return f"{digits} {unit}B/s"
 
 
 def _fresh(scene: Scene) -> Span:

@@ -40,7 +40,7 @@ def step_lines(plan: Plan, width: int) -> tuple[list[Line], list[int]]:
     wide = max(8, width - 11)
     for number, step in enumerate(plan.steps):
         starts.append(len(lines))
-        mark = Span("▸", "accent") if number == here and step.mark in (Mark.WAITING, Mark.DONE) else MARKS[step.mark]
+        mark = Span("○", "accent") if number == here and step.mark in (Mark.WAITING, Mark.DONE) else MARKS[step.mark]
         tone = "strong" if number == here else _TONES.get(step.mark, "dim")
         head, *rest = wrap(step.title, wide)
         took = duration(step.ms) if step.ms and step.mark is not Mark.WAITING else ""

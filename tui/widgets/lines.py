@@ -64,7 +64,7 @@ class Lines(ScrollView, can_focus=False):
         line = self._painted[y] = self.line_at(y)
         base = self.rich_style
         segments = [Segment(text if text.isprintable() else clean(text), self._style(tone)) for text, tone in line]
-        return Strip(segments).adjust_cell_length(self.size.width, base).apply_style(base)
+        return Strip(segments).adjust_cell_length(self.size.width, base).apply_style(base).simplify()
 
     def _style(self, tone: str) -> Style:
         name = tone.removesuffix(_CURSOR)
