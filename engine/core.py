@@ -37,7 +37,7 @@ from engine.operations.start import start
 from engine.operations.stop import stop
 from engine.operations.unpause import unpause
 from engine.spec.happened import happened
-from engine.spec.rows import container_row, image_row
+from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,6 @@ class Engine:
             operation = create(c)
         else:
             c, operation = self._decide(verb, self.resolve(target), params)
-            self.networks.release(c.id)
         rows = tuple(step.row(c) for step in operation.steps)
         return await lay_out(self.host, c, Run(verb=verb, rows=rows, began=self.host.clock.now()))
 
@@ -284,7 +283,10 @@ class Engine:
             if c is None:
                 raise NotFound(f"No such container: {id[:12]}")
             try:
+                if verb is Verb.START and network_name(c) != "none":
+                    await self.networks.mend()
                 c, operation = self._decide(verb, c, params)
+                self.networks.claim(c)
                 if lesson:
                     lesson.steps = operation.steps
                 await self.runner.run(operation, c, lesson)

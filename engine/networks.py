@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from engine.model.network import Network
 from engine.spec.addresses import lowest_free, network
 from engine.spec.rows import network_name
 
+log = logging.getLogger(__name__)
+
 POOLS = (("10.84.0.0/14", 16), ("10.96.0.0/14", 16), ("192.168.128.0/17", 20))
 """Where the bridge's range is looked for. Docker's stored networks own 172.17 to 172.31 even while it is down."""
 
@@ -29,6 +33,7 @@ class Networks:
     all: dict[str, Network] = field(default_factory=dict)
     _claims: dict[str, str] = field(default_factory=dict)
     """Addresses decided on by operations whose record is not saved yet, by container."""
+    _mending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def open(self) -> None:
         """Read the records, decide what is missing, and bring the bridge and its rules up."""
@@ -50,6 +55,17 @@ class Networks:
         await self.host.links.make_bridge(bridge)
         await self.host.firewall.make(bridge)
 
+    async def mend(self) -> None:
+        """Put the bridge and its rules back where somebody took them away. Cheap where nobody did."""
+        bridge = self.all["bridge"]
+        async with self._mending:
+            if await self.host.links.look_bridge(bridge.bridge) is None:
+                log.warning("the bridge %s was gone and is made again", bridge.bridge)
+                await self.host.links.make_bridge(bridge)
+            if await self.host.firewall.look(bridge) is None:
+                log.warning("the firewall rules of %s were gone and are made again", bridge.bridge)
+                await self.host.firewall.make(bridge)
+
     async def close(self) -> None:
         """Take the bridge and its rules away; the record stays, so the range is the same next time."""
         bridge = self.all["bridge"]
@@ -57,13 +73,13 @@ class Networks:
         await self.host.links.drop_bridge(bridge)
 
     def wire(self, c: Container, others: Iterable[Container]) -> Container:
-        """Decide where a container is plugged in, and claim the address in the same tick. `release` ends the claim."""
+        """Decide where a container is plugged in. Whoever means it calls `claim` in the same tick."""
         if network_name(c) == "none":
             return replace(c, endpoint=None)
         own = self.all[network_name(c)]
         taken = [o.endpoint.address for o in others if o.endpoint and o.id != c.id and _in_use(o)]
         claimed = [address for id, address in self._claims.items() if id != c.id]
-        address = self._claims[c.id] = lowest_free(own.subnet, [own.gateway, *taken, *claimed])
+        address = lowest_free(own.subnet, [own.gateway, *taken, *claimed])
         octets = bytes(int(part) for part in address.split("."))
         endpoint = Endpoint(
             network=own.name,
@@ -78,6 +94,11 @@ class Networks:
             mac="02:42:" + octets.hex(":"),
         )
         return replace(c, endpoint=endpoint)
+
+    def claim(self, c: Container) -> None:
+        """From now on nobody else is given its address. `release` ends the claim."""
+        if c.endpoint:
+            self._claims[c.id] = c.endpoint.address
 
     def release(self, id: str) -> None:
         """From now on the record alone speaks for the address."""
