@@ -22,6 +22,7 @@ from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.reactive import var
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from engine.model.errors import AlreadySo, EngineError
 from engine.model.interface import NO_PARAMS, Done, EngineInterface, Params
@@ -210,7 +211,9 @@ class LongshoreApp(App[None]):
         self._exit_renderables.append(_report(error))
 
 
-def _report(error: Exception) -> str:
+def _report(error: BaseException) -> str:
+    if isinstance(error, WorkerFailed):
+        error = error.error
     sentence = f"longshore has ended on an error of its own ({type(error).__name__}). Engine and containers go on."
     path = Path(platformdirs.user_log_dir("longshore")) / f"crash-{datetime.now():%Y%m%d-%H%M%S}.txt"
     try:

@@ -25,6 +25,9 @@ from tui.widgets.lines import Sheet
 SETTLE_SECONDS = 0.15
 """How long a container must stay selected before anything is fetched for it: a held `j` asks for nothing."""
 
+SLOW_SECONDS = 0.5
+"""What was shown before goes after so long, even if nothing has come yet."""
+
 
 class Tab(Sheet):
     label: ClassVar[str]
@@ -37,12 +40,13 @@ class Tab(Sheet):
 
     def follow(self, id: str) -> None:
         """Feed this tab for a container; empty: for none."""
-        self.selected = id
-        self._touched.set()
-        self.show()
         self.workers.cancel_node(self)
+        self.selected = id
         if id:
-            self.run_worker(self._feed(id), exit_on_error=True)
+            self.run_worker(self._feed(id))
+        else:
+            self.clear()
+            self.show()
 
     def touch(self) -> None:
         """The container's record or run has changed."""
@@ -50,6 +54,8 @@ class Tab(Sheet):
 
     async def _feed(self, id: str) -> None:
         await asyncio.sleep(SETTLE_SECONDS)
+        self.clear()
+        self.set_timer(SLOW_SECONDS, self.show)
         while True:
             self._touched.clear()
             try:
@@ -59,6 +65,10 @@ class Tab(Sheet):
             self.show()
             await asyncio.sleep(PAINT_SECONDS)
             await self._touched.wait()
+
+    def clear(self) -> None:
+        """Forget the container before."""
+        raise NotImplementedError
 
     async def fetch(self, id: str) -> None:
         """Get what there is to show. Runs again when the container was touched."""
@@ -85,10 +95,8 @@ class StepsTab(Tab):
         self.plan: Plan | None = None
         self.error = ""
 
-    def follow(self, id: str) -> None:
-        if id != self.selected:
-            self.plan, self.error = None, ""
-        super().follow(id)
+    def clear(self) -> None:
+        self.plan, self.error = None, ""
 
     async def fetch(self, id: str) -> None:
         self.plan, self.error = await self.engine.steps(id), ""
@@ -113,15 +121,12 @@ class LogsTab(Tab):
         self.error = ""
         self._due = self._at_end = False
 
-    def follow(self, id: str) -> None:
-        if id != self.selected:
-            self.said.clear()
-            self.error = ""
-        super().follow(id)
-
-    async def fetch(self, id: str) -> None:
+    def clear(self) -> None:
         self.said.clear()
         self.error = ""
+
+    async def fetch(self, id: str) -> None:
+        self.clear()
         async for said in self.engine.logs(id, follow=True, tail=self.LINES):
             self.said.append(said)
             if not self._due:

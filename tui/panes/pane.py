@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from rich.text import Text
 from textual.containers import Vertical
+from textual.geometry import Region
 
 from tui.view.scene import Scene
 from tui.view.text import shorten
@@ -16,6 +19,7 @@ class Pane(Vertical):
     def __init__(self) -> None:
         super().__init__(id=f"pane-{self.number}")
         self._titles = ("", "")
+        self._titling = False
         self._shown: tuple[Scene, str] | None = None
 
     def show(self, scene: Scene, selected: str) -> None:
@@ -37,7 +41,7 @@ class Pane(Vertical):
         return self.query_one(Sheet)
 
     def entitle(self, title: str, scene: Scene, subtitle: str = "") -> None:
-        """Set the frame's texts, if they differ: each setting repaints the whole pane."""
+        """Set the frame's texts where they differ, and repaint the frame alone: the stock setter repaints the whole pane."""
         fresh = "" if scene.link.word == "live" else f" · {scene.link.sign} {scene.link.word}"
         room = self.outer_size.width - 6
         if self.screen.has_class("one"):
@@ -45,4 +49,14 @@ class Pane(Vertical):
         titles = (shorten(f"{self.number} {title}{fresh}", room), shorten(subtitle, room))
         if titles != self._titles:
             self._titles = titles
+            self._titling = True
             self.border_title, self.border_subtitle = (Text(text) for text in titles)
+            self._titling = False
+            width, height = self.outer_size
+            left, top = self.content_offset
+            self.refresh(Region(-left, -top, width, 1), Region(-left, height - top - 1, width, 1))
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        if self._titling:
+            return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
