@@ -81,7 +81,7 @@ class Ledger(Generic[R]):
         return r
 
     def keep(self, r: R) -> None:
-        """Make a record known that could not be saved: what is on disk is older, and safe to recover from."""
+        """Make a record known without saving it: what is on disk is older, and safe to recover from."""
         self.records[r.id] = r
         self._tell(r.id, r)
 

@@ -1,7 +1,10 @@
-"""The runner: walks an operation forward, and back when it fails, writing down where it is before each step.
+"""The runner: walks an operation forward, and back when it fails.
 
-    at = 3, forward     steps 0..2 are done, 3 may be half done
-    at = 3, back        steps 0..2 are still to be taken back, 2 may be half taken back
+It writes the record before the first step, around each final step, and at the end. That is enough: what a crash leaves
+between two writes is taken back, or done again, as a whole, and undo of nothing is harmless, do of what is done too.
+
+    at = 3, forward     steps 0..2 are done; from 3 to the next final step anything may be done
+    at = 3, back        steps 3.. are taken back; of 0..2 anything may be
 
 Before the first final step a failure walks back. What follows a done final step is retried, forward. A final step that
 did not happen ends the operation. When neither way works the run is BROKEN, and recovery tries again.
@@ -13,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -119,7 +122,7 @@ class _Walk(Generic[H, R]):
         elif self.run.way is Way.FORWARD:
             step = self.steps[at]
             if not step.final:
-                await self._turn(at + 1, None)
+                await self._turn(self._next_final(at), None)
             elif await step.evidence(self.host, self.r) is not None:
                 await self._done(at, step, self.r)
             else:
@@ -128,6 +131,9 @@ class _Walk(Generic[H, R]):
         else:
             await self._note(way=Way.BACK)
         return await self.walk()
+
+    def _next_final(self, at: int) -> int:
+        return next((i for i in range(at, len(self.steps)) if self.steps[i].final), len(self.steps))
 
     async def _ask(self) -> None:
         at = self.run.at
@@ -174,10 +180,12 @@ class _Walk(Generic[H, R]):
         self.r = replace(r, held=step.hold(r.held, done=True))
         self._mark(at, Mark.DONE, began)
         try:
-            if at + 1 < len(self.steps):
+            if at + 1 == len(self.steps):
+                await self._end(Way.DONE, at=at + 1)
+            elif step.final or self.steps[at + 1].final:
                 await self._note(at=at + 1)
             else:
-                await self._end(Way.DONE, at=at + 1)
+                self._keep(at=at + 1)
         except EngineError:
             # What could not be saved is not believed: the way back starts from the record as it lasts.
             self.r = before
@@ -191,9 +199,9 @@ class _Walk(Generic[H, R]):
             self.gate.refuse(self._no_way_back(at))
         else:
             try:
-                await self._note(at=at - 1)
+                self._keep(at=at - 1)
                 await self._undo(at - 1)
-                await self._note()
+                self._keep()
             except Exception as error:  # noqa: BLE001 - as above
                 await self._turn(at, error)
 
@@ -215,7 +223,7 @@ class _Walk(Generic[H, R]):
             try:
                 await self._undo(at - 1)
                 if at > 1:
-                    await self._note(at=at - 1)
+                    self._keep(at=at - 1)
                 else:
                     await self._end(Way.UNDONE, at=0)
                 return
@@ -248,26 +256,25 @@ class _Walk(Generic[H, R]):
         else:
             await self._note(way=way, at=at, error=error, ms=(time.monotonic() - self.began) * 1000, sync=True)
 
-    async def _note(
-        self,
-        *,
-        way: Way | None = None,
-        at: int | None = None,
-        error: str | None = None,
-        ms: float | None = None,
-        sync: bool = False,
-    ) -> None:
-        changes = {"way": way, "at": at, "error": error, "ms": ms}
-        run = replace(self.run, **{key: value for key, value in changes.items() if value is not None})
-        r = replace(self.r, run=run)
+    async def _note(self, *, sync: bool = False, **changes: Any) -> None:
+        """Write down where the run is."""
+        r = self._with(changes)
         try:
             self.r = await self.ledger.save(r, sync=sync)
         except EngineError:
             # On the way back an older journal only means that more is taken back again, which is harmless.
-            if run.way not in (Way.BACK, Way.BROKEN):
+            if r.run is None or r.run.way not in (Way.BACK, Way.BROKEN):
                 raise
             self.r = r
             self.ledger.keep(r)
+
+    def _keep(self, **changes: Any) -> None:
+        """Tell where the run is without writing it down: the last write is safe to recover from."""
+        self.r = self._with(changes)
+        self.ledger.keep(self.r)
+
+    def _with(self, changes: dict[str, Any]) -> R:
+        return replace(self.r, run=replace(self.run, **{key: value for key, value in changes.items() if value is not None}))
 
     def _mark(self, at: int, mark: Mark, began: float | None = None) -> None:
         ms = 0.0 if began is None else round((time.monotonic() - began) * 1000, 3)

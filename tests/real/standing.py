@@ -1,15 +1,16 @@
-"""An engine that can be made to stand still: the real one, with one hook around its real records.
+"""An engine that can be made to stand still: the real one, with a hook around its real ports.
 
-`python -m tests.real.standing STAND <longshored's options>`. While the file STAND holds a number n, the n-th save of a
-container's record from then on is not made: the effect of a step is in the world, the journal does not know it yet. The
-engine then writes `STAND.there` and waits to be killed from outside.
+`python -m tests.real.standing STAND <longshored's options>`. While the file STAND holds a number n, the n-th call from then
+on that changes the world is made, and never returns: its effect is there, and nothing that follows knows of it. The engine
+then writes `STAND.there` and waits to be killed from outside.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import inspect
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,31 @@ from engine import __main__ as longshored
 from engine.host import Host
 from engine.host.real import RealHost
 
+CHANGING = frozenset(
+    {"save", "forget", "make", "drop", "make_network", "drop_network", "make_init", "make_writable", "drop_layer", "mount"}
+    | {"unmount", "make_directory", "plug", "unplug", "address", "unaddress", "register", "unregister", "create", "delete"}
+    | {"start", "kill", "pause", "resume", "thaw"}
+)
 
-class StandingRecords:
-    def __init__(self, records: Any, stand: Path) -> None:
-        self._records, self._stand = records, stand
+
+class StandingPort:
+    def __init__(self, port: Any, stand: Path) -> None:
+        self._port, self._stand = port, stand
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._records, name)
+        value = getattr(self._port, name)
+        if name not in CHANGING or not inspect.iscoroutinefunction(value):
+            return value
 
-    async def save(self, kind: str, id: str, data: bytes, *, sync: bool = False) -> None:
-        await self._stop_here(kind)
-        await self._records.save(kind, id, data, sync=sync)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            result = await value(*args, **kwargs)
+            await self._stop_here()
+            return result
 
-    async def forget(self, kind: str, id: str) -> None:
-        await self._stop_here(kind)
-        await self._records.forget(kind, id)
+        return call
 
-    async def _stop_here(self, kind: str) -> None:
-        if kind != "containers" or not self._stand.exists():
+    async def _stop_here(self) -> None:
+        if not self._stand.exists():
             return
         left = int(self._stand.read_text())
         self._stand.write_text(str(left - 1))
@@ -48,12 +56,14 @@ class StandingHost(RealHost):
 
     async def open(self) -> Host:
         host = await super().open()
-        return replace(host, records=StandingRecords(host.records, self.stand))
+        names = [field.name for field in dataclasses.fields(Host) if field.name not in ("facts", "clock")]
+        ports: dict[str, Any] = {name: StandingPort(getattr(host, name), self.stand) for name in names}
+        return dataclasses.replace(host, **ports)
 
 
 def main() -> None:
     StandingHost.stand = Path(sys.argv[1])
-    longshored.RealHost = StandingHost  # type: ignore[misc]
+    setattr(longshored, "RealHost", StandingHost)  # noqa: B010 - it is not exported
     longshored.main(sys.argv[2:])
 
 

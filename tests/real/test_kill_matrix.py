@@ -1,7 +1,7 @@
 """`kill -9` of a real engine at every step of every verb, on the real kernel; then a new engine, and a look.
 
-The cases come from the transition table and the verbs' steps: before each save of the record, when the effect of a step
-is in the world and its journal does not know. Afterwards the container is either before or after, its neighbour is
+The cases come from the transition table and the verbs' steps: after each call that changes the world, when its effect is
+there and nothing that follows knows of it. Afterwards the container is either before or after, its neighbour is
 untouched, and nothing in the kernel is without an owner.
 """
 
@@ -137,7 +137,7 @@ def _read_only(root: Path) -> set[str]:
 
 
 async def strike(engine: StandingEngine, verb: Verb, status: Status | None, at: int, more: Callable[[], None]) -> bool:
-    """One case. False when the verb has fewer saves than `at`: all have been tried."""
+    """One case. False when the verb makes fewer changes than that: all have been tried."""
     async with engine.place.client() as client:
         await reach(client, status)
         before = await client.inspect("web") if status else None
@@ -156,7 +156,7 @@ async def strike(engine: StandingEngine, verb: Verb, status: Status | None, at: 
     async with engine.place.client() as client:
         now = await status_of(client)
         allowed = {status, AFTER[verb]} | ({Status.EXITED} if verb is Verb.REMOVE and status in FORCED else set())
-        assert now in allowed, f"{verb} from {status}, killed at save {at}: {now}"
+        assert now in allowed, f"{verb} from {status}, killed after change {at}: {now}"
         after = await client.inspect("web") if now else before
         check(engine.place, after, now)
         assert await client.inspect("neighbour") == neighbour
