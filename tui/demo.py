@@ -79,7 +79,7 @@ class Demo:
         else:
             await self.engine.do(verb, target, params)
             plan = await self.engine.steps(self.name)
-        click.echo(f"\n{verb} {self.name}  {plan.ms:.0f} ms")
+        click.echo(f"\n{verb} {self.name}  {sum(step.ms for step in plan.steps):.0f} ms")
         for step in plan.steps:
             click.echo(f"  ✔ {step.ms:7.1f} ms  {step.title}")
             for line in (step.now or "gone").splitlines():
