@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core import Engine
 from engine.flow.step import CATALOGUE, Step
@@ -43,6 +44,7 @@ async def lawful(engine: Engine) -> set[str]:
                 assert await step.evidence(engine.host, c)
             else:
                 c = await laws(engine.host, c, step)
+            c = replace(c, held=step.hold(c.held, done=True))
             held.add(step.name)
         engine.ledger.claim(c)
     return held
