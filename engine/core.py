@@ -362,6 +362,8 @@ class Engine:
         for event in happened(before, after):
             self.events.publish(event.type, event.action, event.id, event.attributes)
         if after:
+            if before and before.state.status is not after.state.status:
+                self.freezers.pop(after.id, None)  # read before the change: it would look like somebody else's doing
             self.publish(after)
         elif before:
             self.freezers.pop(before.id, None)

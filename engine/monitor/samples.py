@@ -55,6 +55,8 @@ class Samples:
         assert c
         if after and after.state.status.alive:
             self.host.cgroups.watch(c.id)
+            if before and before.state.status is not after.state.status and self.engine.hub.watched:
+                self.engine.spawn(self._read_freezer(c.id))
         else:
             self.host.cgroups.unwatch(c.id)
             self.engine.freezers.pop(c.id, None)

@@ -52,11 +52,12 @@ def freezer(c: Container, freeze: Freeze | None) -> Freezer | None:
     """The kernel's word beside what was asked."""
     if freeze is None or not c.status.alive:
         return None
-    rows = c.run.rows if c.run else ()
+    rows, moving = (c.run.rows, c.run.open) if c.run else ((), False)
     ms = next((row.ms for row in rows if row.step == "Freeze" and row.mark in (Mark.DONE, Mark.UNDONE)), 0.0)
     return Freezer(
         kernel=freeze.kernel,
-        asked=c.status is Status.PAUSED,
+        # While an operation is on its way the kernel may be a moment ahead of the record.
+        asked=freeze.kernel == "frozen" if moving else c.status is Status.PAUSED,
         self_frozen=freeze.self_frozen,
         parent_frozen=freeze.parent_frozen,
         ms=ms,
