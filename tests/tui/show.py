@@ -69,7 +69,7 @@ async def picture(engine: ScriptedEngine, path: str, size: tuple[int, int], keys
         for key in keys:
             await pilot.press(key)
             await pilot.pause(0.3)
-        svg = app.export_screenshot().replace("Fira Code", "DejaVu Sans Mono")
+        svg = app.export_screenshot().replace("Fira Code", "DejaVu Sans Mono").replace("<text ", '<text xml:space="preserve" ')
         Path(path).write_text(svg)
 
 

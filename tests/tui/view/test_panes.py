@@ -23,7 +23,8 @@ NOW = datetime.now(UTC)
 def scene(world: World | None = None, **changes: Any) -> Scene:
     world = world or small_world()
     meters = measure({}, world.samples.values())
-    return Scene(now=NOW, world=world, meters=meters, link=Link(up=True), **changes)
+    base: dict[str, Any] = {"now": datetime.now(UTC), "world": world, "meters": meters, "link": Link(up=True)}
+    return Scene(**(base | changes))
 
 
 def table(shown: Scene, width: int = 130) -> list[str]:
@@ -124,7 +125,7 @@ def test_the_header_fits_and_always_says_how_fresh_it_is(width: int) -> None:
 
 
 def test_the_header_says_all_of_it_where_there_is_room() -> None:
-    text = plain(header.line(scene(written=312.0, host_cpu=12, host_memory=3.1 * (1 << 30)), row("web"), 120))
+    text = plain(header.line(scene(now=NOW, written=312.0, host_cpu=12, host_memory=3.1 * (1 << 30)), row("web"), 120))
     for part in ("longshore", "web", "containerd 1.6.20", "cgroup v1", "12%", "3.1/24 GB", "● live", "312 B/s"):
         assert part in text
     assert text.rstrip().endswith(f"{NOW.astimezone():%H:%M}")
