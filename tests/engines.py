@@ -111,6 +111,7 @@ class EngineProcess:
         assert self.process
         async with asyncio.timeout(GONE):
             assert await self.process.wait() == 0, self.said()
+        self.process = None
 
     async def clean(self) -> None:
         """Shut down, and prove that nothing is left. What is left fails the test, and is taken away by force."""

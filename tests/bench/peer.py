@@ -10,6 +10,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from tests.bench.wire import Api
 from tests.leftovers import settle, sweep, things
 
 UNPACKED = Path(__file__).parents[2] / "build/docker.io"
@@ -59,14 +60,22 @@ class Dockerd:
 
     async def start(self) -> None:
         """Raises `Missing` where Debian's package is not unpacked, or dockerd does not come up."""
-        dockerd = UNPACKED / "usr/sbin/dockerd"
-        if not dockerd.exists():
-            raise Missing(f"there is no dockerd at {dockerd}; `make bench` puts it there")
+        if not UNPACKED.exists():
+            raise Missing(f"there is no dockerd below {UNPACKED}; `make bench` puts it there")
         self.directory.mkdir()
         config = self.directory / "containerd.toml"
         config.write_text(CONTAINERD.format(here=self.directory))
         await self._run("containerd", "--config", str(config))
         await self._listens(str(self.directory / "containerd.sock"))
+        await self._serve()
+
+    async def restart(self) -> None:
+        """dockerd alone; its containers end with it, and those with a restart policy come back."""
+        await self._end(self.processes.pop())
+        await self._serve()
+
+    async def _serve(self) -> None:
+        dockerd = UNPACKED / "usr/sbin/dockerd"
         await self._run(
             *(str(dockerd), "--host", f"unix://{self.socket}", "--containerd", str(self.directory / "containerd.sock")),
             *("--data-root", str(self.directory / "root"), "--exec-root", str(self.directory / "run")),
@@ -74,6 +83,13 @@ class Dockerd:
             *("--storage-driver", "overlay2", "--log-level", "error", "--config-file", str(self.directory / "daemon.json")),
         )
         await self._listens(self.socket)
+        # It listens long before it is up, and answers when it is.
+        await asyncio.to_thread(self._version)
+
+    def _version(self) -> None:
+        api = Api(self.socket)
+        api.ask("GET", "/version")
+        api.close()
 
     async def _run(self, *command: str) -> None:
         libraries = ":".join(str(path) for path in (UNPACKED / "lib").glob("*-linux-gnu"))
@@ -114,12 +130,16 @@ class Dockerd:
     async def end(self) -> None:
         """End both, dockerd first, then take away what they leave: networks, mounts, cgroups, files."""
         for process in reversed(self.processes):
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            await process.wait()
+            await self._end(process)
         await asyncio.to_thread(sweep, [*await asyncio.to_thread(self._left), f"directory {self.directory}"])
         left = await asyncio.to_thread(settle, lambda: set(self._left()))
         assert not left, f"dockerd left behind: {left}"
+
+    @staticmethod
+    async def _end(process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
 
     def _left(self) -> list[str]:
         """Mounts below its directory and its cgroups. Its bridge and rules go with the network namespace."""
