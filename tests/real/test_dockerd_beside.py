@@ -152,7 +152,10 @@ def _start_dockers(socket: str) -> list[Peer]:
     api.ask("POST", "/images/load?quiet=1", image())
     for name in NAMES:
         body = {
-            **{"Image": IMAGE, "Cmd": ["sh", "-c", SERVE], "Env": [f"NAME={name}", "PATH=/bin"], "StopSignal": "KILL"},
+            "Image": IMAGE,
+            "Cmd": ["sh", "-c", SERVE],
+            "Env": [f"NAME={name}", "PATH=/bin"],
+            "StopSignal": "KILL",
             "ExposedPorts": {"80/tcp": {}},
             "HostConfig": {
                 "RestartPolicy": {"Name": "always"},
