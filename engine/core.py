@@ -25,7 +25,7 @@ from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params
 from engine.model.run import Move, Plan, Run
-from engine.model.status import Answer, Status, Verb, answer
+from engine.model.status import Status, Verb
 from engine.model.world import ContainerRow
 from engine.networks import Networks
 from engine.operations.create import create, identify, settle
@@ -37,6 +37,7 @@ from engine.operations.start import start
 from engine.operations.stop import stop
 from engine.operations.unpause import unpause
 from engine.spec.happened import happened
+from engine.spec.legality import find, refuse
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
 
@@ -199,20 +200,8 @@ class Engine:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def resolve(self, target: str) -> Container:
-        """A container by full id, exact name, or a prefix that fits one id only."""
-        records = self.ledger.records
-        if not target:
-            raise Invalid("no container is named", "give a name or an id")
-        if target in records:
-            return records[target]
-        name = target.removeprefix("/")
-        named = [c for c in records.values() if c.name == name]
-        found = named or [c for c in records.values() if c.id.startswith(target)]
-        if not found:
-            raise NotFound(f"No such container: {target}")
-        if len(found) > 1:
-            raise Invalid(f"multiple containers have an id that begins with {target}", "give more of it")
-        return found[0]
+        """A container by full id, exact name, or a prefix that fits one id only. Raises `NotFound`, `Invalid`."""
+        return find(target, self.ledger.records)
 
     async def _new(self, params: Params) -> Container:
         """A record for a container to be created. Its name is looked up and taken in one tick."""
@@ -223,7 +212,7 @@ class Engine:
 
     def _decide(self, verb: Verb, c: Container, params: Params) -> tuple[Container, Operation[Host, Container]]:
         """Ask the table, then decide all that the steps need to know."""
-        self._check(verb, c, forced=bool(params.get("force")))
+        refuse(verb, c, forced=bool(params.get("force")))
         match verb:
             case Verb.CREATE:
                 return c, create(c)
@@ -245,19 +234,6 @@ class Engine:
                 return c, remove(c)
             case Verb.EXITED:
                 return c, exited(c)
-
-    def _check(self, verb: Verb, c: Container, *, forced: bool) -> None:
-        if verb is Verb.CREATE:
-            return
-        match answer(verb, c.status, forced=forced):
-            case Answer.SO:
-                raise AlreadySo(f"cannot {verb} {c.name}: it is {c.status} already")
-            case Answer.CONFLICT:
-                raise Conflict(f"cannot {verb} {c.name}: it is {c.status}", _remedy(verb, c.status))
-            case Answer.ERROR:
-                raise EngineError(f"cannot {verb} {c.name}: it is {c.status}, not paused")
-            case Answer.GO:
-                return
 
     @staticmethod
     def _grace(c: Container, params: Params) -> float:
@@ -396,13 +372,3 @@ def _verb(word: str) -> Verb:
 def _settled(c: Container) -> bool:
     """Neither running nor on its way down."""
     return not c.status.alive and not (c.run and c.run.open)
-
-
-def _remedy(verb: Verb, status: Status) -> str:
-    if status is Status.PAUSED:
-        return "unpause it first" if verb is not Verb.REMOVE else "unpause and stop it first, or use force"
-    if status is Status.RUNNING:
-        return "stop it first, or use force"
-    if status in (Status.REMOVING, Status.CREATING):
-        return "wait until that has ended"
-    return "remove it" if status is Status.DEAD else "start it first"

@@ -210,7 +210,8 @@ class Freeze(Step[Host, Container]):
                 f"cannot pause {c.name}: the kernel did not freeze its processes",
                 f"look at {host.cgroups.path(c.id)}; a traced process or one in uninterruptible sleep cannot be frozen",
             )
-        return replace(c, state=replace(c.state, status=Status.PAUSED, health=health.closed(c.state.health) if c.state.health else None))
+        closed = health.closed(c.state.health) if c.state.health else None
+        return replace(c, state=replace(c.state, status=Status.PAUSED, health=closed))
 
     async def undo(self, host: Host, c: Container) -> Container:
         if alive(await host.tasks.look(c.id)):

@@ -28,9 +28,9 @@ class Faults:
         self.dead = False
 
     def wrap(self, host: Host) -> Host:
-        ports = {f.name: getattr(host, f.name) for f in dataclasses.fields(Host)}
-        wrapped = {name: port if name in ("facts", "clock") else _Port(name, port, self) for name, port in ports.items()}
-        return Host(**wrapped)
+        names = [f.name for f in dataclasses.fields(Host) if f.name not in ("facts", "clock")]
+        ports: dict[str, Any] = {name: _Port(name, getattr(host, name), self) for name in names}
+        return dataclasses.replace(host, **ports)
 
     async def call(self, name: str, call: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
         if self.dead:

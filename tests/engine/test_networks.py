@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.core import Engine
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from tests.engine.worlds import BODY, engine_on
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from engine.core import Engine
 from engine.host import Host
-from engine.host.simulated import SimulatedTasks, SimulatedWorld, simulated
+from engine.host.simulated import SimulatedTasks, simulated
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.container import from_disk
 from engine.model.status import FORCED, TRANSITIONS, Answer, Status, Verb
 from engine.monitor.exits import Exits

@@ -294,7 +294,7 @@ class ContainerdTasks:
                 await self._client.ready()
                 if away:
                     away = False
-                    self._report("")
+                    self.report("")
                 await self._exits.check()
                 async for envelope in self._client.subscribe("/tasks/exit"):
                     exit = TaskExit.FromString(envelope.event.value)
@@ -304,10 +304,11 @@ class ContainerdTasks:
                 if not away:
                     away = True
                     gone = f"containerd at {self._address} went away; containers run on, changes wait until it is back"
-                    self._report(gone if isinstance(error, Unavailable) else str(error))
+                    self.report(gone if isinstance(error, Unavailable) else str(error))
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    def _report(self, trouble: str) -> None:
+    def report(self, trouble: str) -> None:
+        """Tell of trouble with containerd or what hangs on it (a sentence), or that it is over (empty)."""
         for callback in self._troubled:
             callback(trouble)
 

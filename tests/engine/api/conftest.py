@@ -16,7 +16,7 @@ import pytest
 from engine.api.server import serving
 from engine.client import Client
 from engine.core import Engine
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from tests.engine.worlds import BODY, engine_on, settle
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.api import wire
 from engine.host import Facts
-from engine.host.simulated import BUSYBOX
+from engine.host.simulated_world import BUSYBOX
 from engine.model.container import NEVER, Container, Endpoint, Health, Layers, Probe, State
 from engine.model.image import Image, ImageLayer
 from engine.model.interface import LogLine

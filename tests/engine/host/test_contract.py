@@ -6,6 +6,7 @@ Without this the simulation would drift into fiction, and the crash matrix with 
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 from engine.core import Engine
 from engine.host import Facts, Host
 from engine.host.real import RealHost
-from engine.host.simulated import SimulatedWorld, simulated
+from engine.host.simulated import simulated
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.errors import CannotRun, NotFound
 from engine.model.interface import Done
 from engine.model.run import Way
@@ -41,6 +43,7 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             bridge=f"ls{tag}",
         )
         machine = RealHost(given)
+        await machine.hold()
         host = await machine.open()
         await host.images.make_busybox()
     networks = Networks(host, bip=bip)
@@ -56,6 +59,7 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if machine:
         await host.cgroups.drop_parent()
         await machine.close(all=True)
+        shutil.rmtree(given.exec_root)
 
 
 async def test_step_laws(engine: Engine) -> None:

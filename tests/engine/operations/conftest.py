@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.core import Engine
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from tests.engine.worlds import engine_on
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.errors import EngineError
 from engine.model.status import FORCED, Status, Verb
 from tests.engine.faults import KINDS, Faults, Killed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core import Engine
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.status import Status, Verb
 from tests.engine.operations.seen import steps, told
 from tests.engine.worlds import REACH, act

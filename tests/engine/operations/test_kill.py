@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.core import Engine
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.errors import Conflict, Invalid
 from engine.model.status import Status
 from tests.engine.operations.seen import steps, told

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engine.core import Engine
 from engine.flow.step import CATALOGUE, Step
 from engine.host import Host
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.container import Container
 from engine.model.run import Mark, Move
 from engine.model.status import Status, Verb

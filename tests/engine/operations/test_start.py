@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.core import Engine
-from engine.host.simulated import SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.errors import AlreadySo, CannotRun, Conflict
 from engine.model.run import Way
 from engine.model.status import Status

@@ -1,0 +1,71 @@
+"""What the simulated host's kernel and disk hold."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.host import Exit
+from engine.model.image import Image, ImageLayer
+from engine.model.settings import Config
+
+BUSYBOX = Image(
+    id="sha256:" + "b" * 64,
+    tags=("busybox:latest",),
+    created=datetime(2026, 1, 1, tzinfo=UTC),
+    architecture="amd64",
+    config=Config(cmd=("sh",), env=("PATH=/bin",)),
+    layers=(ImageLayer(diff_id="sha256:" + "d" * 64, chain_id="sha256:" + "d" * 64, cache_id="c" * 64, size=1000),),
+)
+
+
+@dataclass
+class SimulatedTask:
+    pid: int
+    status: str = "created"
+    frozen: bool = False
+    pending: int = 0
+    """A signal that waits for the thaw."""
+    exit: Exit | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
+class SimulatedWorld:
+    """What a kernel and a disk would hold. Outlives the engine that is killed on it."""
+
+    records: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    layers: set[str] = field(default_factory=set)
+    mounts: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    network_files: set[str] = field(default_factory=set)
+    netns: set[str] = field(default_factory=set)
+    bridges: set[str] = field(default_factory=set)
+    tables: set[str] = field(default_factory=set)
+    plugs: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    pipes: set[str] = field(default_factory=set)
+    specs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tasks: dict[str, SimulatedTask] = field(default_factory=dict)
+    stubborn: set[str] = field(default_factory=set)
+    """Ids of containers that ignore every signal but SIGKILL."""
+    pids: int = 100
+    time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def owned(self) -> dict[str, Any]:
+        """Everything that belongs to some container: what must be gone when none is left."""
+        return {
+            "records": {key for key in self.records if key[0] == "containers"},
+            "layers": set(self.layers),
+            "mounts": set(self.mounts),
+            "files": set(self.files),
+            "network files": set(self.network_files),
+            "netns": set(self.netns),
+            "plugs": dict(self.plugs),
+            "addresses": dict(self.addresses),
+            "pipes": set(self.pipes),
+            "specs": set(self.specs),
+            "tasks": {id: (t.status, t.frozen) for id, t in self.tasks.items()},
+        }
