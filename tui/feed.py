@@ -86,9 +86,9 @@ class Feed:
         match frame:
             case Snapshot():
                 touched.update(self.world.containers)
-                self.meters = measure({}, self.world.samples.values())
+                self.meters = measure({}, self.world.samples.values(), self.world.engine.memory)
             case Sampled():
-                fresh = measure(self.meters, frame.samples)
+                fresh = measure(self.meters, frame.samples, self.world.engine.memory)
                 self.meters = {id: meter for id, meter in (self.meters | fresh).items() if id in self.world.containers}
             case Changed():
                 touched.add(frame.row.id)

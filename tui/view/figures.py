@@ -50,7 +50,7 @@ class Meter(Struct, frozen=True, kw_only=True):
             bar=bar,
             bars=bars,
             recent=recent,
-            memory=settle(self.memory, sample.memory, 512 * 1024),
+            memory=settle(self.memory, sample.memory, 64 * 1024),
             memory_limit=sample.memory_limit,
             rx=settle(self.rx, rx, 100.0),
             tx=settle(self.tx, tx, 100.0),
@@ -64,11 +64,14 @@ NO_METER = Meter()
 
 def first(sample: Sample) -> Meter:
     """The meter of a container seen for the first time: no smoothing from zero."""
-    return Meter(cpu=sample.cpu, rx_mean=sample.rx, tx_mean=sample.tx).after(sample)
+    meter = Meter(cpu=sample.cpu, cpu_shown=round(sample.cpu), memory=sample.memory, rx_mean=sample.rx, tx_mean=sample.tx)
+    return meter.after(sample)
 
 
-def measure(meters: dict[str, Meter], samples: Iterable[Sample]) -> dict[str, Meter]:
-    return {s.id: meters[s.id].after(s) if s.id in meters else first(s) for s in samples}
+def measure(meters: dict[str, Meter], samples: Iterable[Sample], host_memory: int = 0) -> dict[str, Meter]:
+    """The meters after these samples. A limit as large as the host's memory (bytes; 0: unknown) is none."""
+    limited = (replace(s, memory_limit=0) if host_memory and s.memory_limit >= host_memory else s for s in samples)
+    return {s.id: meters[s.id].after(s) if s.id in meters else first(s) for s in limited}
 
 
 def smooth(mean: float, value: float) -> float:

@@ -64,3 +64,8 @@ def test_a_burst_and_its_end_are_seen_at_once() -> None:
 
 def test_bars_rise_with_load() -> None:
     assert figures.bars(figures.level(percent) for percent in (0, 3, 15, 50, 100)) == "▁▂▄▆█"
+
+
+def test_a_limit_of_the_whole_host_is_none() -> None:
+    meter = measure({}, [Sample(id="a", memory=1 << 20, memory_limit=8 << 30)], host_memory=8 << 30)["a"]
+    assert memory(meter.memory, meter.memory_limit) == "1 MB"
