@@ -131,7 +131,8 @@ class Engine:
         else:
             c = self.resolve(target)
             if verb in (Verb.STOP, Verb.KILL) or (verb is Verb.REMOVE and params.get("force")):
-                await self._join(verb, c, params)
+                if await self._join(verb, c, params) and verb is Verb.KILL:
+                    return Done(id=c.id)
             elif c.id in self.lessons:
                 raise Conflict(f"cannot {verb} {c.name}: it is being walked through step by step", "wait for the lesson to end")
         await self._owned(self._run(verb, c.id, params))
@@ -300,21 +301,24 @@ class Engine:
                 return
         await self.quietly(Verb.EXITED, id)
 
-    async def _join(self, verb: Verb, c: Container, params: Params) -> None:
-        """End what only waits: a lesson is left, a stop's grace time is cut short."""
+    async def _join(self, verb: Verb, c: Container, params: Params) -> bool:
+        """End what only waits: a lesson is left, a stop's grace time is cut short. True when a stop was helped to its end."""
         lesson = self.lessons.get(c.id)
         if lesson:
             lesson.leave()
-        run = c.run
-        if not (run and run.open and run.verb == Verb.STOP):
-            return
+        if not (c.run and c.run.open and c.run.verb == Verb.STOP):
+            return False
         if verb is Verb.STOP:
-            await within(self._grace(c, params) if self._grace(c, params) >= 0 else FOREVER, self._idle(c.id))
+            grace = self._grace(c, params)
+            await within(grace if grace >= 0 else FOREVER, self._idle(c.id))
+        signal = parse_signal(params.get("signal") or "SIGKILL") if verb is Verb.KILL else SIGKILL
         now = self.ledger.get(c.id)
         if now and now.run and now.run.open:
-            signal = parse_signal(params.get("signal") or "SIGKILL") if verb is Verb.KILL else SIGKILL
             with suppress(NotFound):
                 await self.host.tasks.kill(c.id, signal)
+        if verb is Verb.KILL and signal == SIGKILL:
+            await self._idle(c.id)
+        return True
 
     async def _idle(self, id: str) -> None:
         while (c := self.ledger.get(id)) and c.run and c.run.open:
