@@ -18,7 +18,7 @@ from tests.leftovers import settle
 from tests.real.machine import ADDRESS, NAMED, OUTSIDE, WEB, Machine, fetch, machine, path, run
 
 MANY = 20
-SERVE = "mkdir /www; echo $GREETING > /www/index.html; exec httpd -f -p 80 -h /www"
+SERVE = "mkdir -p /tmp/www; echo $GREETING > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
 SLEEP = "sleep 1000"
 
 
@@ -85,20 +85,48 @@ async def test_the_first_container_reaches_its_gateway_and_the_gateway_it(client
 async def test_a_container_is_reached_by_its_neighbours_and_by_no_stranger(
     client: Client, here: Machine, engine: EngineProcess
 ) -> None:
-    await create(client, "server", SERVE, Env=["GREETING=hello"])
+    """Its user need not be root to serve port 80."""
+    await create(client, "server", SERVE, Env=["GREETING=hello"], User="nobody")
     await client.do("start", "server")
     server = address(await client.inspect("server"))
-    assert await said(client, f"until wget -q -O - http://{server}/; do sleep 0.1; done") == ["hello"]
+    ask = f"until wget -q -O - http://{server}/; do sleep 0.1; done"
+    assert await said(client, ask) == ["hello"]
     # A host outside that knows the way is still a stranger.
     run(*here.outside.enter, "ip", "route", "add", engine.subnet, "via", ADDRESS)
     assert await fetch(path(here.own), server, 80) == "hello"
     assert await fetch(path(here.outside), server, 80, timeout=1.0) is None
+    # And again, with a new namespace and a new cable.
+    await client.do("stop", "server")
+    await client.do("start", "server")
+    assert address(await client.inspect("server")) == server
+    assert await said(client, ask) == ["hello"]
 
 
-async def test_the_world_outside_sees_the_machines_address(client: Client, here: Machine) -> None:
+async def test_the_world_outside_sees_the_machines_address(client: Client) -> None:
     lines = await said(client, f"wget -q -O - http://{OUTSIDE}:{WEB}/; ping -c 1 -W 5 {OUTSIDE}")
     assert lines[0] == ADDRESS
     assert any("1 packets received" in line for line in lines)
+
+
+async def test_two_engines_side_by_side_do_not_touch_one_another(
+    client: Client, here: Machine, place_engine: Callable[[], EngineProcess]
+) -> None:
+    other = place_engine()
+    other.prefix = here.own.enter
+    await other.start()
+    get_out = f"wget -q -O - http://{OUTSIDE}:{WEB}/"
+    async with other.client() as others:
+        await create(others, "server", SERVE, Env=["GREETING=hello"])
+        await others.do("start", "server")
+        server = address(await others.inspect("server"))
+        assert await said(others, f"until wget -q -O - http://{server}/; do sleep 0.1; done; {get_out}") == ["hello", ADDRESS]
+        await create(client, "neighbour", SLEEP)
+        await client.do("start", "neighbour")
+        neighbour = (await client.inspect("neighbour")).state.pid
+        assert await fetch(f"/proc/{neighbour}/ns/net", OUTSIDE, WEB) == ADDRESS
+        assert await fetch(f"/proc/{neighbour}/ns/net", server, 80, timeout=1.0) is None
+    await other.shutdown()
+    assert await said(client, get_out) == [ADDRESS]
 
 
 async def test_names_are_found(client: Client, here: Machine) -> None:
