@@ -8,18 +8,19 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 
 from engine import __version__
-from engine.api.server import serving
+from engine.api.server import serving, vacant
 from engine.config import Config, parse
 from engine.core import Engine
 from engine.host import Facts, Host
 from engine.host.real import RealHost
+from engine.host.threads import short
 from engine.model.errors import EngineError, HostFailed
 from engine.model.frames import EngineChanged
 from engine.model.world import EngineRow
@@ -41,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         asyncio.run(run(config))
     except EngineError as error:
         print(f"longshored: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"longshored: cannot go on: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -70,24 +74,41 @@ async def run(config: Config) -> None:
     _raise_limits()
     all_goes = False
     try:
+        await machine.hold()
+        for path in config.sockets:
+            await short(vacant, path, config.group)
         host = await machine.open()
         networks = Networks(host, config.pools or POOLS, config.bip)
-        await networks.open()
-        engine = Engine(host, networks)
-        engine.on_shutdown = ask
-        async with AsyncExitStack() as stack:
-            await _bring_up(engine, stack)
-            stack.enter_context(_pidfile(config.pid_path))
-            await stack.enter_async_context(serving(engine, config.sockets, config.group))
-            log.info("longshored %s serves %s", __version__, ", ".join(config.sockets))
-            all_goes = await asked
-        if all_goes:
-            await engine.end_all()
-            await networks.close()
-            await host.cgroups.drop_parent()
-        await engine.close()
+        try:
+            all_goes = await _serve(config, host, networks, ask, asked)
+        except (EngineError, OSError):
+            all_goes = not await host.tasks.all()  # nothing runs on what we have made
+            raise
+        finally:
+            if all_goes:
+                await networks.close()
+                await host.cgroups.drop_parent()
     finally:
         await machine.close(all=all_goes)
+
+
+async def _serve(
+    config: Config, host: Host, networks: Networks, ask: Callable[[bool], None], asked: asyncio.Future[bool]
+) -> bool:
+    """From recovery to the end that was asked for. True: no container is left, and all that we have made may go."""
+    await networks.open()
+    engine = Engine(host, networks)
+    engine.on_shutdown = ask
+    async with AsyncExitStack() as stack:
+        await _bring_up(engine, stack)
+        stack.enter_context(_pidfile(config.pid_path))
+        await stack.enter_async_context(serving(engine, config.sockets, config.group))
+        log.info("longshored %s serves %s", __version__, ", ".join(config.sockets))
+        all_goes = await asked
+    if all_goes:
+        await engine.end_all()
+    await engine.close()
+    return all_goes
 
 
 def _raise_limits() -> None:

@@ -68,9 +68,9 @@ class Networks:
 
     async def close(self) -> None:
         """Take the bridge and its rules away; the record stays, so the range is the same next time."""
-        bridge = self.all["bridge"]
-        await self.host.firewall.drop(bridge)
-        await self.host.links.drop_bridge(bridge)
+        if bridge := self.all.get("bridge"):
+            await self.host.firewall.drop(bridge)
+            await self.host.links.drop_bridge(bridge)
 
     def wire(self, c: Container, others: Iterable[Container]) -> Container:
         """Decide where a container is plugged in. Whoever means it calls `claim` in the same tick."""

@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -32,8 +32,9 @@ def listen(path: str, group: str = "") -> socket.socket:
     Raises `Conflict` when an engine answers there, `Forbidden` when something else lies there, `Invalid` for a group
     nobody knows.
     """
-    gid = _gid(group) if group else -1
-    _clear(path)
+    gid = vacant(path, group)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -59,19 +60,20 @@ def _gid(group: str) -> int:
         raise Invalid(f"cannot give the socket to group {group!r}: there is no such group", "make it with groupadd") from error
 
 
-def _clear(path: str) -> None:
-    """Make room for the socket: a dead one goes, a live one stays."""
+def vacant(path: str, group: str = "") -> int:
+    """Make sure that nothing but a dead socket lies at `path`; the group's number, -1 for none. Raises as `listen` does."""
+    gid = _gid(group) if group else -1
     try:
         kind = os.lstat(path).st_mode
     except FileNotFoundError:
-        return
+        return gid
     except OSError as error:
         raise HostFailed(f"cannot look at {path}: {error.strerror}", ELSEWHERE, error.errno or 0) from error
     if not stat.S_ISSOCK(kind):
         raise Forbidden(f"cannot listen on {path}: something else lies there", f"move it away or {ELSEWHERE}")
     if answers(path):
         raise Conflict(f"cannot listen on {path}: an engine is already running there", f"stop it or {ELSEWHERE}")
-    os.unlink(path)
+    return gid
 
 
 def answers(path: str) -> bool:

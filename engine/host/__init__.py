@@ -241,6 +241,9 @@ class Stdio(Protocol):
     def read(self, id: str, *, follow: bool, tail: int | None) -> AsyncIterator[LogLine]:
         """The log, oldest first; with `follow` until the log is closed by `drop`."""
 
+    def on_trouble(self, callback: Callable[[str], None]) -> None:
+        """Be told when output cannot be copied or kept (a sentence) and when it can again (empty)."""
+
 
 class Tasks(Protocol):
     """containerd: containers (spec), tasks (shim and runc), exits."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from engine.host import Facts, Host
 from engine.host.cgroups import KernelCgroups
-from engine.host.containerd.daemon import Daemon
+from engine.host.containerd.daemon import Daemon, vet
 from engine.host.containerd.tasks import ContainerdTasks
 from engine.host.facts import read_facts
 from engine.host.files import DiskFiles
@@ -28,6 +28,7 @@ from engine.host.records import DiskRecords
 from engine.host.stdio import KernelStdio
 from engine.host.syscalls import MNT_DETACH, umount2
 from engine.host.threads import long
+from engine.host.tools import doing
 from engine.model.errors import Conflict, HostFailed
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -50,22 +51,23 @@ class RealHost:
         self.daemon: Daemon | None = None
         self._locks: list[int] = []
 
-    async def open(self) -> Host:
-        """Raises what this host lacks, each an error with its remedy; nothing is begun then."""
+    async def hold(self) -> None:
+        """Make sure that this host can do it, and take the two directories. Raises what it lacks, with the remedy."""
         for lack in await preflight(own_containerd=not self.address):
             raise lack
         for directory in (self.given.root, self.given.exec_root):
             self._lock(directory)
-        await long(_trust_only_this_boot, self.given.exec_root)
+        with doing(f"use {self.given.exec_root}"):
+            await long(_trust_only_this_boot, self.given.exec_root)
+
+    async def open(self) -> Host:
+        """Reach containerd, our own or another's, and open the ports. `hold` comes before."""
         facts = await read_facts(self.given)
-        if not self.address:
-            self.daemon = Daemon(facts)
-            await self.daemon.start()
         cgroups = KernelCgroups(facts)
-        self.tasks = ContainerdTasks(
-            self.daemon.address if self.daemon else self.address, facts, freeze=cgroups.freeze, thaw=cgroups.thaw
-        )
+        self.tasks = ContainerdTasks(await self._containerd(facts), facts, freeze=cgroups.freeze, thaw=cgroups.thaw)
         await self.tasks.connect()
+        if self.daemon:
+            self.daemon.on_trouble(self.tasks.report)
         facts = replace(facts, containerd_version=await self.tasks.version())
         self.stdio = KernelStdio(facts.root, facts.exec_root)
         return Host(
@@ -82,6 +84,14 @@ class RealHost:
             cgroups=cgroups,
             clock=WallClock(),
         )
+
+    async def _containerd(self, facts: Facts) -> str:
+        """Address of the containerd to use: the one that was given, or our own, started or found again."""
+        if self.address:
+            return await vet(self.address)
+        self.daemon = Daemon(facts)
+        await self.daemon.start()
+        return self.daemon.address
 
     async def close(self, *, all: bool = False) -> None:
         """Let go; containers and containerd run on. `all`: no container is left, so containerd and the keeper end too."""
@@ -102,7 +112,7 @@ class RealHost:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise HostFailed(
-                f"cannot use {directory}: {os.strerror(error.errno or 0)}", "give another one, or make it writable", error.errno or 0
+                f"cannot use {directory}: {error.strerror}", "give another one, or make it writable", error.errno or 0
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

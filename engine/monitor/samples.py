@@ -97,6 +97,8 @@ class Samples:
                     await self._look()
             except EngineError as error:
                 log.warning("cannot look at the kernel: %s", error)
+            except Exception:  # the next look may succeed, and without looks the screen would stand still
+                log.exception("cannot look at the kernel")
             await asyncio.sleep(SECONDS)
 
     async def _look(self) -> None:

@@ -168,8 +168,10 @@ class RecordExit(Step[Host, Container]):
     async def do(self, host: Host, c: Container) -> Container:
         if not c.state.status.alive:
             return c
-        task = await host.tasks.look(c.id)
-        seen = await host.tasks.wait(c.id) if task else Exit(pid=0, status=UNKNOWN_EXIT, at=host.clock.now(), lost=True)
+        try:
+            seen = await host.tasks.wait(c.id)
+        except NotFound:
+            seen = Exit(pid=0, status=UNKNOWN_EXIT, at=host.clock.now(), lost=True)
         state = replace(
             c.state,
             status=Status.EXITED,

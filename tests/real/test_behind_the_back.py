@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from engine.model.errors import NotFound
 from engine.model.status import Status
 from tests.conftest import SpawnEngine
 from tests.engines import EngineProcess
-from tests.real.watching import POLITE, Screen, run, watching
+from tests.real.watching import Screen, run, sh, watching
 
 SOON = 2.0
 """Seconds until the screen tells of a thing that is gone: the kernel is looked at once a second."""
@@ -37,11 +36,6 @@ class Scene:
         """The freezer's file; `..`: of the cgroup above."""
         return Path("/sys/fs/cgroup/freezer", self.engine.cgroup_parent.strip("/"), self.c.id, *above, "freezer.state")
 
-    async def sh(self, *command: str) -> None:
-        child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-        _, said = await child.communicate()
-        assert child.returncode == 0, (command, said)
-
     async def evidence(self) -> dict[str, str | None]:
         """What the kernel shows of each step, by the step's name."""
         return {step.name: step.now for step in (await self.client.steps("web")).steps}
@@ -59,7 +53,7 @@ class Scene:
 async def scene(spawn_engine: SpawnEngine) -> AsyncIterator[Scene]:
     engine = await spawn_engine()
     async with engine.client() as client, watching(client) as screen:
-        await run(client, "web", POLITE)
+        await run(client, "web")
         await screen.until(lambda: screen.freezer("web") == "thawed" and screen.bridge.nat)
         yield Scene(engine, client, screen, await client.inspect("web"))
 
@@ -80,14 +74,14 @@ STEPS = {
 async def test_a_thing_of_the_container_is_gone(scene: Scene, thing: str) -> None:
     row = scene.screen.row("web")
     assert row and row.missing == () and (await scene.evidence())[STEPS[thing]]
-    await scene.sh(*(word.format_map(vars(scene)) for word in GONE[thing]))
+    await sh(*(word.format_map(vars(scene)) for word in GONE[thing]))
     await scene.screen.until(lambda: (row := scene.screen.row("web")) and thing in row.missing, SOON)
     assert (await scene.evidence())[STEPS[thing]] is None
     await scene.goes_away()
 
 
 async def test_the_firewall_table_is_gone(scene: Scene) -> None:
-    await scene.sh("nft", "delete", "table", "inet", scene.table)
+    await sh("nft", "delete", "table", "inet", scene.table)
     await scene.screen.until(lambda: not scene.screen.bridge.nat, SOON)
     assert scene.screen.bridge.up
     await scene.client.do("stop", "web", {"t": 5})
@@ -98,16 +92,16 @@ async def test_the_firewall_table_is_gone(scene: Scene) -> None:
 
 
 async def test_the_bridge_is_gone(scene: Scene) -> None:
-    await scene.sh("ip", "link", "delete", scene.engine.bridge)
+    await sh("ip", "link", "delete", scene.engine.bridge)
     await scene.screen.until(lambda: not scene.screen.bridge.up, SOON)
     await scene.screen.until(lambda: (row := scene.screen.row("web")) and "veth" in row.missing, SOON)
     assert (await scene.evidence())[STEPS["veth"]] is None
-    await run(scene.client, "next", POLITE)
+    await run(scene.client, "next")
     await scene.screen.until(lambda: scene.screen.bridge.up, SOON)
     assert f"bridge {scene.engine.bridge} was gone and is made again" in scene.engine.said()
     gateway = scene.engine.subnet.replace(".0/24", ".1")
     pid = (await scene.client.inspect("next")).state.pid
-    await scene.sh("nsenter", "--net", "--target", str(pid), "busybox", "ping", "-c", "1", "-W", "5", gateway)
+    await sh("nsenter", "--net", "--target", str(pid), "busybox", "ping", "-c", "1", "-W", "5", gateway)
     # And the one that lost its cable gets a new one with its next start.
     await scene.client.do("stop", "web", {"t": 5})
     await scene.client.do("start", "web")

@@ -15,7 +15,6 @@ from engine.model.world import ContainerRow, NetworkRow, World
 PATIENCE = 30.0
 """Seconds for what has to come about, on a slow and busy machine."""
 
-SLEEPER = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
 POLITE = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]}
 """Ends by SIGTERM: process 1 of a container hears only what it has asked for."""
 
@@ -72,7 +71,7 @@ async def watching(client: Client) -> AsyncIterator[Screen]:
             await following
 
 
-async def run(client: Client, name: str, body: dict[str, Any] = SLEEPER) -> str:
+async def run(client: Client, name: str, body: dict[str, Any] = POLITE) -> str:
     """Create and start; the id."""
     made = await client.do("create", "", {"name": name, "body": body})
     await client.do("start", name)
@@ -84,3 +83,10 @@ async def until(true: Callable[[], Any], seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.01)
+
+
+async def sh(*command: str) -> None:
+    """What root does at a shell; it must succeed."""
+    child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, said = await child.communicate()
+    assert child.returncode == 0, (command, said)

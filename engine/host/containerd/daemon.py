@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -147,7 +148,8 @@ class Daemon:
 
     async def _hold(self) -> Process | None:
         """Our containerd, where one is running."""
-        pid = await short(self._find)
+        with doing(f"look whether containerd runs on {self._root}"):
+            pid = await short(self._find)
         with suppress(ProcessLookupError):
             return Process(pid) if pid is not None else None
         return None
@@ -265,6 +267,8 @@ class Daemon:
         """The end of its log, for a sentence."""
         with suppress(FileNotFoundError):
             lines = self.log.read_text(errors="replace").splitlines()
+            if not lines and shutil.disk_usage(self._root).free == 0:
+                return f"the disk of {self._root} is full"
             return lines[-1] if lines else "it said nothing"
         return "it has no log"
 
