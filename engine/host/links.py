@@ -97,9 +97,10 @@ class KernelLinks:
     async def refresh(self) -> None:
         """Switch forwarding on for uplinks that came after the bridge (a cable, a VPN). Cheap; call it every few seconds."""
         with doing("switch forwarding on"):
-            for bridge in self._made & (await self._look())[0].keys():
+            links, _ = await self._look()
+            for bridge in self._made & links.keys():
                 alias = await self._note_uplinks(bridge)
-                if (await self._look())[0][bridge].alias != alias:
+                if links[bridge].alias != alias:
                     async with self._kernel() as kernel:
                         await kernel.link("set", index=await _index(kernel, bridge), ifalias=alias)
             if self._made:
