@@ -53,8 +53,12 @@ class Lesson:
 
     @property
     def can_unwind(self) -> bool:
+        """No final step is done, or being done."""
         run = self.last.run
-        return run is None or (run.way is Way.FORWARD and not any(step.final for step in self.steps[: run.at]))
+        if run is None:
+            return True
+        begun = run.at if self._parked.is_set() else run.at + 1
+        return run.way is Way.FORWARD and not any(step.final for step in self.steps[:begun])
 
     def leave(self) -> None:
         """Nobody stands here any more: unwind, or run on where there is no way back."""

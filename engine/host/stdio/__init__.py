@@ -78,7 +78,7 @@ class KernelStdio:
         if id not in self._open:
             return "\n".join(f"{path}: a FIFO that nobody copies" for path in self.paths(id))
         copy, _ = self._open[id]
-        waiting = await self._its_copier().ask(lambda: [spool.in_pipe() for spool in copy.spools])
+        waiting = await self._its_copier().ask(copy.waiting)
         lines = [f"{path}: a FIFO with {n} bytes waiting" for path, n in zip(self.paths(id), waiting, strict=True)]
         return "\n".join([*lines, copy.trouble or f"copied to {copy.log_path}"])
 

@@ -44,6 +44,7 @@ class Copy:
         self.trouble = ""
         self.finished: Future[None] | None = None
         self._log = self._cursor = -1
+        self.closed = False
         self.spools: list[Spool] = []
         try:
             self._log = os.open(log_path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -102,7 +103,12 @@ class Copy:
             while left > 0 and (moved := self.turn(spool)):
                 left -= moved
 
+    def waiting(self) -> list[int]:
+        """Bytes in each pipe; none once it is closed."""
+        return [0 if self.closed else spool.in_pipe() for spool in self.spools]
+
     def close(self) -> None:
+        self.closed = True
         for spool in self.spools:
             spool.close()
         for fd in (self._log, self._cursor):

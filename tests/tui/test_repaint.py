@@ -1,0 +1,117 @@
+"""What is repainted: the cells that have changed, and nothing else."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from textual.geometry import Region
+
+from engine.model.status import Status
+from engine.model.world import ContainerRow, World
+from tests.tui.piloting import dashboard, main, on_screen, until
+from tests.tui.scripted import ScriptedEngine, row, sample, sampled
+from tui.app import LongshoreApp
+from tui.view import containers
+from tui.view.figures import Meter
+from tui.view.scene import Scene
+from tui.view.text import Line
+from tui.widgets.lines import Lines
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+def asked(engine: ScriptedEngine) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(verb, target, params) for kind, verb, target, params in engine.calls if kind == "do"]
+
+
+def chosen(app: LongshoreApp) -> str:
+    row = main(app).row
+    return row.name if row else ""
+
+
+def painted(app: LongshoreApp, meters: dict[str, Meter]) -> bool:
+    return app.scene.meters is not meters
+
+
+async def choose(pilot: Any, app: Any, name: str) -> str:
+    """Put the cursor on a container; its id."""
+    rows = [r.name for r in main(app).table.rows]
+    await pilot.press("g", *["j"] * rows.index(name))
+    await until(pilot, lambda: chosen(app) == name)
+    return str(main(app).selected)
+
+
+class Regions:
+    """Records what every sheet of lines marks as dirty."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.marked: list[tuple[str | None, Region | None]] = []
+        refresh = Lines.refresh
+
+        def record(lines: Lines, *regions: Region, **how: Any) -> Lines:
+            self.marked += [(lines.id, region) for region in regions or (None,)]
+            return refresh(lines, *regions, **how)
+
+        monkeypatch.setattr(Lines, "refresh", record)
+
+
+async def test_a_changed_figure_repaints_only_its_cells(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with dashboard(engine) as (app, pilot):
+        await until(pilot, lambda: on_screen(app, "✔ Mount the layers"))
+        regions = Regions(monkeypatch)
+        engine.publish(sampled(sample(engine.find("web").id, cpu=50.0)))
+        await until(pilot, lambda: app.scene.meters[engine.find("web").id].cpu_shown > 20)
+        assert regions.marked
+        assert all(region is not None and region.height == 1 for _, region in regions.marked)
+        table = [region for id, region in regions.marked if id == "table"]
+        assert len(table) == 1
+        assert table[0] and table[0].width <= 4
+
+
+async def test_what_looks_the_same_repaints_nothing(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with dashboard(engine) as (app, pilot):
+        await until(pilot, lambda: on_screen(app, "✔ Mount the layers"))
+        for _ in range(20):
+            engine.publish(sampled(sample(engine.find("web").id)))
+            await until(pilot, lambda: app.feed._waiting == [])
+        await until(pilot, lambda: app.scene.meters is app.feed.meters)
+        app.scene = replace(app.scene, written=0.0)
+        await pilot.pause(0.2)
+        regions = Regions(monkeypatch)
+        for n in range(8):
+            meters = app.scene.meters
+            engine.publish(sampled(sample(engine.find("web").id, cpu=3.2 + n % 2 * 0.1, rx=3100.0 + n), cpu=12.0 + n % 2 * 0.3))
+            await until(pilot, partial(painted, app, meters))
+        assert [marked for marked in regions.marked if marked[0] != "header"] == []
+
+
+async def test_moving_the_cursor_repaints_two_rows(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with dashboard(engine) as (app, pilot):
+        await pilot.press("g")
+        regions = Regions(monkeypatch)
+        await pilot.press("j")
+        await until(pilot, lambda: chosen(app) == "web")
+        table = [region for id, region in regions.marked if id == "table"]
+        assert {region.y for region in table if region} == {0, 1}
+        assert all(region and region.height == 1 for region in table)
+
+
+async def test_only_visible_rows_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(f"c{n:03}", Status.EXITED) for n in range(500)]
+    built: list[str] = []
+    body = containers.body
+
+    def record(scene: Scene, r: ContainerRow, columns: containers.Layout) -> Line:
+        built.append(r.name)
+        return body(scene, r, columns)
+
+    monkeypatch.setattr(containers, "body", record)
+    async with dashboard(ScriptedEngine(World(containers={r.id: r for r in rows}))) as (_app, pilot):
+        await pilot.pause(0.1)
+        assert 5 < len(set(built)) < 60
