@@ -97,3 +97,12 @@ async def test_no_way_back_behind_a_signal() -> None:
             await engine.advance("web", move)
     plan = await engine.advance("web", Move.RUN)
     assert plan.way == "done" and engine.resolve("web").status is Status.EXITED
+
+
+async def test_the_end_a_lesson_brings_about_does_not_disturb_it() -> None:
+    """The process ends while its signal is being sent; the lesson goes on step by step."""
+    engine = await engine_on(await world_in(Status.RUNNING))
+    plan = await engine.begin("stop", "web")
+    while plan.running:
+        plan = await engine.advance("web", Move.NEXT)
+    assert plan.way == "done" and engine.resolve("web").state.exit_code == 143
