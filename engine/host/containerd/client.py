@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import grpc.aio
@@ -83,14 +84,11 @@ class Client:
 
     async def subscribe(self, topic: str) -> AsyncIterator[Envelope]:
         """Events of this namespace, from now until the connection breaks (`Unavailable`)."""
-        doing = "follow containerd's events"
         request = SubscribeRequest(filters=[f'namespace=="{self.namespace}",topic=="{topic}"'])
-        try:
+        with suppress(grpc.aio.AioRpcError):
             async for envelope in self._events.Subscribe(request, metadata=self._metadata, wait_for_ready=True):
                 yield envelope
-        except grpc.aio.AioRpcError as error:
-            raise translate(error.code(), error.details() or "", doing) from error
-        raise translate(grpc.StatusCode.UNAVAILABLE, "", doing)
+        raise Unavailable(f"containerd at {self.address} went away; containers run on, changes wait until it is back")
 
 
 def any_of(type_url: str, value: bytes) -> Any:

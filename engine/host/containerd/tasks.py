@@ -303,8 +303,7 @@ class ContainerdTasks:
             except EngineError as error:
                 if not away:
                     away = True
-                    gone = f"containerd at {self._address} went away; containers run on, changes wait until it is back"
-                    self.report(gone if isinstance(error, Unavailable) else str(error))
+                    self.report(str(error))
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     def report(self, trouble: str) -> None:
