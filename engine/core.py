@@ -168,7 +168,7 @@ class Engine:
     async def steps(self, target: str) -> Plan:
         c = self.resolve(target)
         lesson = self.lessons.get(c.id)
-        return await lay_out(self.host, c, c.run, lesson, running=c.run is not None and c.run.open)
+        return await lay_out(self.host, c, c.run, lesson, running=_moving(c))
 
     async def inspect(self, target: str) -> Container:
         return self.resolve(target)
@@ -234,6 +234,8 @@ class Engine:
             case Verb.REMOVE:
                 return c, remove(c)
             case Verb.EXITED:
+                if (pid := params.get("pid")) and pid != c.state.pid:
+                    raise AlreadySo(f"{c.name} stands by another process by now")
                 return c, exited(c)
 
     @staticmethod
@@ -250,16 +252,23 @@ class Engine:
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        """A task is over. Whoever asked may be gone: the record tells of what failed, the log of a defect."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, EngineError):
+            log.error("a defect of the engine: %s", error, exc_info=error)
 
     async def _run(self, verb: Verb, id: str, params: Params, lesson: Lesson | None = None) -> None:
         """One operation under the record's lock."""
         async with self.ledger.lock(id):
             c = self.ledger.get(id)
-            if c is None:
-                raise NotFound(f"No such container: {id[:12]}")
             try:
+                if c is None:
+                    raise NotFound(f"No such container: {id[:12]}")
                 if verb is Verb.START and network_name(c) != "none":
                     await self.networks.mend()
                 c, operation = self._decide(verb, c, params)
@@ -285,28 +294,24 @@ class Engine:
         """An operation nobody asked for: what stops it is logged, not raised."""
         try:
             await self._run(verb, id, params)
-        except AlreadySo:
-            return
+        except (AlreadySo, NotFound) as error:
+            log.debug("%s", error)
         except EngineError as error:
             log.warning("%s", error)
 
     async def ended(self, id: str, pid: int) -> None:
-        """The process of a container has ended. Dropped unless the record still stands by that process."""
+        """The process of a container has ended. `pid` 0: whichever it was."""
         lesson = self.lessons.get(id)
         if lesson and lesson.can_unwind:
             lesson.leave()
-        async with self.ledger.lock(id):
-            c = self.ledger.get(id)
-            if c is None or not c.state.status.alive or (pid and c.state.pid != pid):
-                return
-        await self.quietly(Verb.EXITED, id)
+        await self.quietly(Verb.EXITED, id, {"pid": pid})
 
     async def _join(self, verb: Verb, c: Container, params: Params) -> bool:
         """End what only waits: a lesson is left, a stop's grace time is cut short. True when a stop was helped to its end."""
         lesson = self.lessons.get(c.id)
         if lesson:
             lesson.leave()
-        if not (c.run and c.run.open and c.run.verb == Verb.STOP):
+        if not (_moving(c) and c.run and c.run.verb == Verb.STOP):
             return False
         if verb is Verb.STOP:
             grace = self._grace(c, params)
@@ -321,7 +326,7 @@ class Engine:
         return True
 
     async def _idle(self, id: str) -> None:
-        while (c := self.ledger.get(id)) and c.run and c.run.open:
+        while (c := self.ledger.get(id)) and _moving(c):
             await self._change()
 
     async def _change(self) -> None:
@@ -331,9 +336,20 @@ class Engine:
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def publish(self, c: Container) -> None:
-        row = container_row(c, self.freezers.get(c.id), self.missing.get(c.id, ()))
+        """Tell of a container as it is now; whoever looked at the kernel for it may hold an older record."""
+        now = self.ledger.told(c.id)
+        if now is None:
+            self._gone(c.id)
+            return
+        row = container_row(now, self.freezers.get(c.id), self.missing.get(c.id, ()))
         if self.hub.world.containers.get(c.id) != row:
             self.hub.publish(Changed(row=row))
+
+    def _gone(self, id: str) -> None:
+        self.freezers.pop(id, None)
+        self.missing.pop(id, None)
+        if id in self.hub.world.containers:
+            self.hub.publish(Gone(id=id))
 
     async def refresh_images(self) -> None:
         self.hub.publish(ImagesChanged(images={image.id: image_row(image) for image in await self.images()}))
@@ -346,9 +362,7 @@ class Engine:
                 self.freezers.pop(after.id, None)  # read before the change: it would look like somebody else's doing
             self.publish(after)
         elif before:
-            self.freezers.pop(before.id, None)
-            self.missing.pop(before.id, None)
-            self.hub.publish(Gone(id=before.id))
+            self._gone(before.id)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -365,14 +379,20 @@ class Engine:
 
 FOREVER = 1e9
 
+ASKED = tuple(verb for verb in Verb if verb is not Verb.EXITED)
+"""The verbs somebody can ask for. That a process has ended only the kernel says."""
+
 
 def _verb(word: str) -> Verb:
-    try:
-        return Verb(word)
-    except ValueError:
-        raise Invalid(f"there is no verb {word!r}", f"take one of {', '.join(Verb)}") from None
+    if word not in ASKED:
+        raise Invalid(f"there is no verb {word!r}", f"take one of {', '.join(ASKED)}")
+    return Verb(word)
 
 
 def _settled(c: Container) -> bool:
     """Neither running nor on its way down."""
-    return not c.status.alive and not (c.run and c.run.open)
+    return not c.status.alive and not _moving(c)
+
+
+def _moving(c: Container) -> bool:
+    return c.run is not None and c.run.moving

@@ -33,7 +33,7 @@ class Lesson:
         assert isinstance(r, Container) and r.run
         self.last = r
         if r.run.way is Way.FORWARD:
-            self.before[row] = await self.steps[row].show(self.host, r)
+            self.before[row] = await _show(self.host, r, self.steps[row])
         if self._left:
             return Move.NEXT
         self._parked.set()
@@ -79,7 +79,7 @@ class Lesson:
         error, run = self.task.exception(), self.last.run
         if error and (not self.steps or not isinstance(error, EngineError)):
             raise error
-        if run and run.open and run.way is not Way.BROKEN:
+        if run and run.moving:
             run = replace(run, way=Way.UNDONE if error else Way.DONE, at=0 if error else len(run.rows))
         return await lay_out(self.host, self.last, run, self)
 
@@ -119,5 +119,13 @@ async def _view(host: Host, c: Container, row: Row, before: str | None) -> StepV
         mark=row.mark,
         ms=row.ms,
         before=before,
-        now=await step.show(host, c),
+        now=await _show(host, c, step),
     )
+
+
+async def _show(host: Host, c: Container, step: Step[Host, Container]) -> str | None:
+    """What the kernel shows, or why that cannot be told: a look that fails must not end the walk."""
+    try:
+        return await step.show(host, c)
+    except EngineError as error:
+        return f"not known: {error}"

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from engine.model.errors import EngineError
 from engine.model.run import Record
@@ -36,7 +37,7 @@ class Ledger(Generic[R]):
         self.records: dict[str, R] = {}
         self._told: dict[str, R] = {}  # what listeners last heard: a step's move is in `records` before it is saved
         self._store, self._kind, self._encode, self._decode = store, kind, encode, decode
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # each lives while somebody wants it
         self._listeners: list[Callable[[R | None, R | None], None]] = []
         self._move_listeners: list[Callable[[R, int], None]] = []
 
@@ -60,6 +61,10 @@ class Ledger(Generic[R]):
 
     def get(self, id: str) -> R | None:
         return self.records.get(id)
+
+    def told(self, id: str) -> R | None:
+        """The record as listeners know it: without what a step has done since and is not saved."""
+        return self._told.get(id)
 
     async def load(self) -> None:
         """Read every record. All are known before any is recovered. One that cannot be read is left alone, and told."""
@@ -98,7 +103,6 @@ class Ledger(Generic[R]):
         await self._store.forget(self._kind, id)
         self.records.pop(id, None)
         self._tell(id, None)
-        self._locks.pop(id, None)
 
     def _tell(self, id: str, after: R | None) -> None:
         before = self._told.pop(id, None)

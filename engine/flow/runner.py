@@ -73,7 +73,7 @@ class Runner(Generic[H, R]):
             lesson=gate is not None,
         )
         try:
-            r = await self.ledger.save(replace(r, run=run), sync=operation.forget is not None)
+            r = await self.ledger.save(replace(r, run=run), sync=operation.forget is Way.UNDONE)
         except EngineError:
             if operation.forget is Way.UNDONE:
                 await self.ledger.forget(r.id)
@@ -106,11 +106,14 @@ class _Walk(Generic[H, R]):
         return any(step.final for step in self.steps[:at])
 
     async def walk(self) -> R:
-        while self.run.way is Way.FORWARD:
-            await self._ask()
-        while self.run.way is Way.BACK:
-            await self.gate(self.r, self.run.at - 1)
-            await self._back()
+        try:
+            while self.run.way is Way.FORWARD:
+                await self._ask()
+            while self.run.way is Way.BACK:
+                await self.gate(self.r, self.run.at - 1)
+                await self._back()
+        except Exception as error:  # noqa: BLE001 - the end itself did not work; a run that nobody walks must not stay open
+            await self._break(self.steps[max(self.run.at - 1, 0)], error)
         if self.error:
             raise self.error
         return self.r
@@ -131,6 +134,11 @@ class _Walk(Generic[H, R]):
         else:
             await self._note(way=Way.BACK)
         return await self.walk()
+
+    def _marks(self, at: int) -> bool:
+        """Must a crash not blur whether this step was begun? A deletion behind a final step is simply done again."""
+        step = self.steps[at]
+        return step.final and not (step.reversed and self.passed_final(at))
 
     def _next_final(self, at: int) -> int:
         return next((i for i in range(at, len(self.steps)) if self.steps[i].final), len(self.steps))
@@ -182,7 +190,7 @@ class _Walk(Generic[H, R]):
         try:
             if at + 1 == len(self.steps):
                 await self._end(Way.DONE, at=at + 1)
-            elif step.final or self.steps[at + 1].final:
+            elif self._marks(at) or self._marks(at + 1):
                 await self._note(at=at + 1)
             else:
                 self._keep(at=at + 1)
@@ -254,7 +262,7 @@ class _Walk(Generic[H, R]):
             await self.ledger.forget(self.r.id)
             self.r = replace(self.r, run=replace(self.run, way=way))
         else:
-            await self._note(way=way, at=at, error=error, ms=(time.monotonic() - self.began) * 1000, sync=True)
+            await self._note(way=way, at=at, error=error, ms=(time.monotonic() - self.began) * 1000, sync=self.operation.lasts)
 
     async def _note(self, *, sync: bool = False, **changes: Any) -> None:
         """Write down where the run is."""
@@ -262,8 +270,8 @@ class _Walk(Generic[H, R]):
         try:
             self.r = await self.ledger.save(r, sync=sync)
         except EngineError:
-            # On the way back an older journal only means that more is taken back again, which is harmless.
-            if r.run is None or r.run.way not in (Way.BACK, Way.BROKEN):
+            # Where nothing more is done an older journal only means that more is taken back again, which is harmless.
+            if r.run is None or r.run.way in (Way.FORWARD, Way.DONE):
                 raise
             self.r = r
             self.ledger.keep(r)

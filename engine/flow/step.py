@@ -150,6 +150,8 @@ class Operation(Generic[H, R]):
     steps: tuple[Step[H, R], ...]
     forget: Way | None = None
     """The end after which the record itself is forgotten: UNDONE for what is born here, DONE for what dies."""
+    lasts: bool = True
+    """Its end must survive a power loss. False for what does not survive one anyway: a freeze."""
     failed: Callable[[R, BaseException], R] = unfailed
     """What a failure leaves in the record; pure."""
 

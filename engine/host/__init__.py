@@ -277,7 +277,8 @@ class Tasks(Protocol):
     async def pause(self, id: str) -> None:
         """Freeze. Freezing what is frozen is fine, also when it was frozen from outside."""
 
-    async def resume(self, id: str) -> None: ...
+    async def resume(self, id: str) -> None:
+        """Thaw. Thawing what is not frozen, or has ended, is fine."""
 
     async def probe(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
         """Run a command inside and wait: exit code and at most `limit` bytes of its output.

@@ -64,7 +64,9 @@ class RealHost:
         """Reach containerd, our own or another's, and open the ports. `hold` comes before."""
         facts = await read_facts(self.given)
         cgroups = KernelCgroups(facts)
-        self.tasks = ContainerdTasks(await self._containerd(facts), facts, freeze=cgroups.freeze, thaw=cgroups.thaw)
+        self.tasks = ContainerdTasks(
+            await self._containerd(facts), facts, freezer=cgroups.freezer, freeze=cgroups.freeze, thaw=cgroups.thaw
+        )
         await self.tasks.connect()
         if self.daemon:
             self.daemon.on_trouble(self.tasks.report)

@@ -281,7 +281,9 @@ class SimulatedTasks:
         self._task(id).frozen = True
 
     async def resume(self, id: str) -> None:
-        task = self._task(id)
+        task = self.world.tasks.get(id)
+        if task is None or task.status == "stopped":
+            return
         task.frozen, pending, task.pending = False, task.pending, 0
         if pending:
             await self.kill(id, pending)

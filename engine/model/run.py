@@ -63,7 +63,12 @@ class Run(Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         """True while a crash now would have to be recovered from."""
-        return self.way in (Way.FORWARD, Way.BACK, Way.BROKEN)
+        return self.moving or self.way is Way.BROKEN
+
+    @property
+    def moving(self) -> bool:
+        """Somebody walks it: who waits will see its end. A broken one stands until the next engine."""
+        return self.way in (Way.FORWARD, Way.BACK)
 
 
 class Record(Struct, frozen=True, kw_only=True, rename="pascal"):

@@ -9,4 +9,4 @@ from engine.steps.task import Freeze
 
 
 def pause(c: Container) -> Operation[Host, Container]:
-    return Operation("pause", (Freeze(),))
+    return Operation("pause", (Freeze(),), lasts=False)

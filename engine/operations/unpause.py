@@ -9,4 +9,4 @@ from engine.steps.task import Freeze
 
 
 def unpause(c: Container) -> Operation[Host, Container]:
-    return Operation("unpause", (Reverse(Freeze()),))
+    return Operation("unpause", (Reverse(Freeze()),), lasts=False)

@@ -214,9 +214,7 @@ class Freeze(Step[Host, Container]):
         return replace(c, state=replace(c.state, status=Status.PAUSED, health=closed))
 
     async def undo(self, host: Host, c: Container) -> Container:
-        if alive(await host.tasks.look(c.id)):
-            await host.tasks.resume(c.id)
-            await host.cgroups.thaw(c.id)
+        await host.tasks.resume(c.id)
         return replace(c, state=replace(c.state, status=Status.RUNNING)) if c.state.status is Status.PAUSED else c
 
     async def evidence(self, host: Host, c: Container) -> str | None:

@@ -15,7 +15,7 @@ from datetime import UTC
 from signal import SIGKILL
 from typing import Any, Final
 
-from engine.host import Exit, Facts, Task, within
+from engine.host import Exit, Facts, Freeze, Task, within
 from engine.host.containerd.client import WORK_SECONDS, Client, any_of, cannot_run
 from engine.host.containerd.exits import Exits, exit_of
 from engine.host.containerd.probe import Probes
@@ -58,7 +58,8 @@ _BUNDLE_SECONDS: Final = 10.0
 class ContainerdTasks:
     """The port, for one containerd at one socket. Made inside a running event loop.
 
-    `freeze` and `thaw` write the container's freezer file. Engines that share a containerd each need a `namespace`.
+    `freezer` reads the container's freezer, `freeze` and `thaw` write it. Engines that share a containerd each need a
+    `namespace` of their own.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class ContainerdTasks:
         address: str,
         facts: Facts,
         *,
+        freezer: Callable[[str], Awaitable[Freeze | None]],
         freeze: Callable[[str], Awaitable[None]],
         thaw: Callable[[str], Awaitable[None]],
         namespace: str = NAMESPACE,
     ) -> None:
         self._address = address
         self._namespace = namespace
+        self._freezer = freezer
         self._freeze_file = freeze
         self._thaw_file = thaw
         options = Options(binary_name="runc", root=f"{facts.exec_root}/runtime-runc", systemd_cgroup=facts.systemd_cgroup)
@@ -250,26 +253,44 @@ class ContainerdTasks:
     # execve(2).
 
     async def pause(self, id: str) -> None:
-        task = await self._get(id, "pause")
-        if task.status in ("paused", "pausing"):
-            await self._freeze_file(id)  # the shim does not see a thaw from outside, and would refuse
-            return
-        await self._thaw_file(id)
+        if await self._kernel_says(id) != "thawed":
+            # The shim does not see what is done from outside, and runc hangs on a cgroup that is half frozen.
+            task = await self._get(id, "pause")
+            if task.status in ("paused", "pausing"):
+                await self._freeze_file(id)
+                return
+            await self._thaw_file(id)
         request = PauseTaskRequest(container_id=id)
-        await self._client.call(f"freeze {id[:12]}", self._client.tasks.Pause, request, seconds=WORK_SECONDS)
+        try:
+            await self._client.call(f"freeze {id[:12]}", self._client.tasks.Pause, request, seconds=WORK_SECONDS)
+        except HostFailed:
+            # Thawed from outside, the shim still calls it paused and refuses.
+            if (await self._get(id, "pause")).status not in ("paused", "pausing"):
+                raise
+            await self._freeze_file(id)
 
     async def resume(self, id: str) -> None:
-        task = await self._get(id, "resume")
-        if task.status not in ("paused", "pausing"):
-            await self._thaw_file(id)  # frozen from outside, if at all: nothing to tell the shim
-            return
+        if await self._kernel_says(id) != "frozen":
+            task = await self.look(id)
+            if task is None or task.status == "stopped":
+                return
+            if task.status not in ("paused", "pausing"):
+                await self._thaw_file(id)
+                return
         request = ResumeTaskRequest(container_id=id)
         try:
             await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
         except HostFailed:
+            if (await self._get(id, "resume")).status not in ("paused", "pausing"):
+                await self._thaw_file(id)  # frozen from outside: nothing to tell the shim
+                return
             # Thawed from outside: runc refuses to thaw it. Frozen for a moment more, the shim's word comes right too.
             await self._freeze_file(id)
             await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
+
+    async def _kernel_says(self, id: str) -> str:
+        freeze = await self._freezer(id)
+        return freeze.kernel if freeze else ""
 
     # Commands inside.
 

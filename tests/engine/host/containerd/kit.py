@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.host import Facts
+from engine.host.cgroups import KernelCgroups
 from engine.host.containerd.tasks import ContainerdTasks
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -28,7 +29,8 @@ class Kit:
         self.facts = facts
         self.rootfs = rootfs
         self.ids: list[str] = []
-        self.tasks = ContainerdTasks(address, facts, freeze=self.freeze, thaw=self.thaw)
+        read = KernelCgroups(facts).freezer
+        self.tasks = ContainerdTasks(address, facts, freezer=read, freeze=self.freeze, thaw=self.thaw)
 
     def spec(self, id: str, *args: str) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.host import Exit
+from engine.host.cgroups import KernelCgroups
 from engine.host.containerd.process import started
 from engine.host.containerd.shims import socket_of
 from engine.host.containerd.tasks import ContainerdTasks
@@ -162,9 +163,10 @@ async def test_pause_and_resume_after_a_freeze_from_outside(kit: Kit) -> None:
 
 async def test_verbs_on_nothing(kit: Kit) -> None:
     id = "0" * 64
-    for verb in (kit.tasks.start, kit.tasks.pause, kit.tasks.resume):
+    for verb in (kit.tasks.start, kit.tasks.pause):
         with pytest.raises(NotFound):
             await verb(id)
+    await kit.tasks.resume(id)
     with pytest.raises(NotFound):
         await kit.tasks.create(id, "", "")
     with pytest.raises(NotFound):
@@ -176,7 +178,9 @@ async def test_verbs_on_nothing(kit: Kit) -> None:
 
 async def another(kit: Kit) -> ContainerdTasks:
     """The port of another engine on the same containerd."""
-    tasks = ContainerdTasks(kit.address, kit.facts, freeze=kit.freeze, thaw=kit.thaw)
+    tasks = ContainerdTasks(
+        kit.address, kit.facts, freezer=KernelCgroups(kit.facts).freezer, freeze=kit.freeze, thaw=kit.thaw
+    )
     await tasks.connect()
     return tasks
 
@@ -233,7 +237,7 @@ from engine.host import Facts
 from engine.host.containerd.tasks import ContainerdTasks
 
 async def main(address, exec_root, id):
-    tasks = ContainerdTasks(address, Facts(exec_root=exec_root), freeze=None, thaw=None)
+    tasks = ContainerdTasks(address, Facts(exec_root=exec_root), freezer=None, freeze=None, thaw=None)
     await tasks.connect()
     print(flush=True)
     await tasks.create(id, "", "")
