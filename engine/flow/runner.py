@@ -73,7 +73,7 @@ class Runner(Generic[H, R]):
             lesson=gate is not None,
         )
         try:
-            r = await self.ledger.save(replace(r, run=run), sync=operation.forget is Way.UNDONE)
+            r = await self.ledger.save(replace(r, run=run))
         except EngineError:
             if operation.forget is Way.UNDONE:
                 await self.ledger.forget(r.id)
