@@ -46,8 +46,18 @@ class Health:
             self._monitors.pop(c.id).cancel()
 
     async def _monitor(self, c: Container) -> None:
+        """Probe for as long as it runs: what is in the way of one result (a full disk, no containerd) is told, and passes."""
         check = health.check(c.config)
         assert check
+        while True:
+            try:
+                await self._look_after(c, check)
+                return
+            except EngineError as error:
+                log.warning("cannot look after the health of %s: %s", c.name, error)
+                await self.engine.host.clock.sleep(check.interval)
+
+    async def _look_after(self, c: Container, check: health.Check) -> None:
         await self.engine.host.tasks.forget_exec(c.id, EXEC_ID)
         while True:
             now = self.engine.ledger.get(c.id)

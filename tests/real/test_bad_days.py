@@ -10,6 +10,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -172,7 +173,11 @@ async def test_the_disk_is_full(small: EngineProcess, tmp_path: Path) -> None:
     await small.start()
     archive = tmp_path / "image.tar"
     archive.write_bytes(saved([tar(entry("big", os.urandom(1 << 20)))], ["big:1"]))
-    talker = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; while true; do echo line; sleep 0.01; done"]}
+    talker: dict[str, Any] = {
+        "Image": "busybox",
+        "Cmd": ["sh", "-c", "trap 'exit 0' TERM; while true; do echo line; sleep 0.01; done"],
+    }
+    talker["Healthcheck"] = {"Test": ["CMD", "date", "+%N"], "Interval": 100_000_000}
     try:
         async with small.client() as client, watching(client) as screen:
             await run(client, "web", talker)
@@ -190,7 +195,10 @@ async def test_the_disk_is_full(small: EngineProcess, tmp_path: Path) -> None:
             assert await asyncio.to_thread(tree, small) == before
             filler.unlink()
             await screen.until(lambda: not screen.world.engine.trouble)
+            seen = (await client.inspect("web")).state.health
             await run(client, "next")
+            while (await client.inspect("web")).state.health == seen:
+                await asyncio.sleep(0.02)
             assert await client.images_load(str(archive)) == ["Loaded image: big:1"]
             assert "Traceback" not in small.said()
     finally:

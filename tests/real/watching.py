@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from engine.client import Client
+from engine.model.errors import Unavailable
 from engine.model.frames import Changed, fold
 from engine.model.world import ContainerRow, NetworkRow, World
 
@@ -67,7 +68,7 @@ async def watching(client: Client) -> AsyncIterator[Screen]:
         yield screen
     finally:
         following.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, Unavailable):  # the engine may have been killed meanwhile
             await following
 
 

@@ -25,6 +25,7 @@ from engine.host.containerd.proto.tasks_pb2 import (
     WaitRequest,
 )
 from engine.host.threads import short
+from engine.host.tools import doing
 from engine.model.errors import EngineError, HostFailed, NotFound
 
 _PROCESS_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Process"
@@ -75,7 +76,7 @@ class Probes:
                     await self._client.call(doing, self._client.tasks.Kill, kill)
                 await self._wait(id, exec_id)
                 await self._client.call(doing, self._client.tasks.DeleteProcess, delete)
-        await short((self._directory / exec_id).unlink, missing_ok=True)
+        await short(self._fifo(id, exec_id).unlink, missing_ok=True)
 
     async def close(self) -> None:
         """Stop reaping; what is left is for `reap` after the next start."""
@@ -86,17 +87,21 @@ class Probes:
             self._directory.rmdir()
 
     async def _start(self, id: str, exec_id: str, process: dict[str, Any], output: _Output) -> None:
-        fifo = self._directory / exec_id
-        output.open(await short(_make_fifo, fifo))
+        fifo, what = self._fifo(id, exec_id), f"start a probe in {id[:12]}"
+        with doing(what):
+            output.open(await short(_make_fifo, fifo))
         spec = any_of(_PROCESS_TYPE, json.dumps(process).encode())
         request = ExecProcessRequest(container_id=id, exec_id=exec_id, stdout=str(fifo), stderr=str(fifo), spec=spec)
-        doing = f"start a probe in {id[:12]}"
         try:
-            await self._client.call(doing, self._client.tasks.Exec, request, seconds=_START_SECONDS)
+            await self._client.call(what, self._client.tasks.Exec, request, seconds=_START_SECONDS)
             start = StartRequest(container_id=id, exec_id=exec_id)
-            await self._client.call(doing, self._client.tasks.Start, start, seconds=_START_SECONDS)
+            await self._client.call(what, self._client.tasks.Start, start, seconds=_START_SECONDS)
         except HostFailed as error:
             raise cannot_run(error) from error
+
+    def _fifo(self, id: str, exec_id: str) -> Path:
+        """An exec's id is its own only within its container."""
+        return self._directory / f"{id}-{exec_id}"
 
     async def _wait(self, id: str, exec_id: str) -> int:
         request = WaitRequest(container_id=id, exec_id=exec_id)

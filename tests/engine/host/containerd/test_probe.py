@@ -79,7 +79,7 @@ async def test_cancel_kills_and_reaps(kit: Kit, ready: bool) -> None:
     if ready:
         await running(kit, id)
     else:
-        while not Path(kit.facts.exec_root, "containerd/execs", exec_id).exists():
+        while not Path(kit.facts.exec_root, f"containerd/execs/{id}-{exec_id}").exists():
             await asyncio.sleep(0)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
