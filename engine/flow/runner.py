@@ -73,7 +73,11 @@ class Runner(Generic[H, R]):
             lesson=gate is not None,
         )
         try:
-            r = await self.ledger.save(replace(r, run=run))
+            r = replace(r, run=run)
+            if operation.steps[0].only_writes:
+                self.ledger.keep(r)
+            else:
+                await self.ledger.save(r)
         except EngineError:
             if operation.forget is Way.UNDONE:
                 await self.ledger.forget(r.id)
@@ -135,10 +139,14 @@ class _Walk(Generic[H, R]):
             await self._note(way=Way.BACK)
         return await self.walk()
 
-    def _marks(self, at: int) -> bool:
-        """Must a crash not blur whether this step was begun? A deletion behind a final step is simply done again."""
+    def _writes_after(self, at: int) -> bool:
+        """Must this step, now done, be known after a crash? A deletion behind a final step is simply done again."""
         step = self.steps[at]
         return step.final and not (step.reversed and self.passed_final(at))
+
+    def _writes_before(self, at: int) -> bool:
+        """Must it be known that this step was begun? Not where its effect is the next write itself."""
+        return self._writes_after(at) and not self.steps[at].only_writes
 
     def _next_final(self, at: int) -> int:
         return next((i for i in range(at, len(self.steps)) if self.steps[i].final), len(self.steps))
@@ -190,7 +198,7 @@ class _Walk(Generic[H, R]):
         try:
             if at + 1 == len(self.steps):
                 await self._end(Way.DONE, at=at + 1)
-            elif self._marks(at) or self._marks(at + 1):
+            elif self._writes_after(at) or self._writes_before(at + 1):
                 await self._note(at=at + 1)
             else:
                 self._keep(at=at + 1)

@@ -28,6 +28,8 @@ class Step(Generic[H, R]):
     """`do` cannot be taken back: a signal, a recorded exit."""
     undo_is_final: ClassVar[bool] = False
     """`undo` cannot be taken back: a deletion."""
+    only_writes: ClassVar[bool] = False
+    """Its whole effect is in the record, so the write that follows it is the deed."""
     thing: ClassVar[str] = ""
     """What it leaves in the world, in a word or two: what is missing when somebody takes it away."""
     holds: ClassVar[bool] = True

@@ -21,6 +21,7 @@ class GiveUp(Step[Host, Container]):
     """
 
     do_is_final = True
+    only_writes = True
     holds = False
 
     def title(self, c: Container, *, back: bool = False) -> str:

@@ -157,6 +157,7 @@ class RecordExit(Step[Host, Container]):
     """
 
     do_is_final = True
+    only_writes = True
     holds = False
 
     def title(self, c: Container, *, back: bool = False) -> str:
