@@ -37,7 +37,7 @@ from engine.operations.start import start
 from engine.operations.stop import stop
 from engine.operations.unpause import unpause
 from engine.spec.happened import happened
-from engine.spec.legality import find, refuse
+from engine.spec.legality import check, find, refuse
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
 
@@ -125,7 +125,7 @@ class Engine:
         return self.hub.watch()
 
     async def do(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Done:
-        verb = _verb(verb)
+        verb = _verb(verb, params)
         if verb is Verb.CREATE:
             c = await self._new(params)
         else:
@@ -139,7 +139,7 @@ class Engine:
         return Done(id=c.id, warnings=c.warnings if verb is Verb.CREATE else ())
 
     async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
-        verb = _verb(verb)
+        verb = _verb(verb, params)
         if verb is Verb.CREATE:
             c = identify(await settle(self.host, params), self.ledger.records.values(), params)
             operation = create(c)
@@ -149,7 +149,7 @@ class Engine:
         return await lay_out(self.host, c, Run(verb=verb, rows=rows, began=self.host.clock.now()))
 
     async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
-        verb = _verb(verb)
+        verb = _verb(verb, params)
         c = await self._new(params) if verb is Verb.CREATE else self.resolve(target)
         if c.id in self.lessons:
             raise Conflict(f"cannot {verb} {c.name}: it is being walked through step by step", "end that lesson first")
@@ -383,9 +383,10 @@ ASKED = tuple(verb for verb in Verb if verb is not Verb.EXITED)
 """The verbs somebody can ask for. That a process has ended only the kernel says."""
 
 
-def _verb(word: str) -> Verb:
+def _verb(word: str, params: Params) -> Verb:
     if word not in ASKED:
         raise Invalid(f"there is no verb {word!r}", f"take one of {', '.join(ASKED)}")
+    check(Verb(word), params)
     return Verb(word)
 
 

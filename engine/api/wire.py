@@ -67,7 +67,7 @@ def keyword(c: Container) -> str:
 
 def state(c: Container) -> Json:
     s = c.state
-    shown: Json = {"Status": keyword(c)} | s.status.flags()
+    shown: Json = {"Status": keyword(c)} | c.status.flags()
     shown |= {
         "OOMKilled": s.oom_killed,
         "Pid": s.pid,
@@ -175,7 +175,7 @@ def container_summary(c: Container, image: Image | None, now: datetime) -> Json:
         "Ports": [{"PrivatePort": number, "Type": protocol} for number, protocol in exposed(c)] if c.status.alive else [],
         "Labels": c.config.labels or {},
         "State": keyword(c),
-        "Status": human_status(c.state, now),
+        "Status": human_status(c, now),
         "HostConfig": {"NetworkMode": mode(c)},
         "NetworkSettings": {"Networks": networks(c)},
         "Mounts": [],

@@ -34,8 +34,8 @@ class Freezer(Struct, frozen=True, kw_only=True):
         return self.kernel
 
 
-class ContainerRow(Struct, frozen=True, kw_only=True):
-    """A container on one line, under a kilobyte."""
+class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A container on one line, commonly under a kilobyte: what may be long is cut (`inspect` has it whole)."""
 
     id: str
     name: str
@@ -71,7 +71,6 @@ class ContainerRow(Struct, frozen=True, kw_only=True):
     at: int = 0
     of: int = 0
     lesson: bool = False
-    labels: dict[str, str] = {}
 
     @property
     def mounted(self) -> bool:

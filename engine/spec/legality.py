@@ -1,12 +1,57 @@
-"""Which container is meant, and whether the verb may be: what comes before every operation. Pure."""
+"""Which container is meant, with which parameters, and whether the verb may be: what comes before every operation. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from engine.model.container import Container
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
+from engine.model.interface import Params
 from engine.model.status import Answer, Status, Verb, answer
+
+
+class _None(Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _Create(Struct, forbid_unknown_fields=True):
+    name: str | None = None
+    body: Any = None
+
+
+class _Stop(Struct, forbid_unknown_fields=True):
+    signal: str | None = None
+    t: int | None = None
+
+
+class _Kill(Struct, forbid_unknown_fields=True):
+    signal: str | None = None
+
+
+class _Remove(Struct, forbid_unknown_fields=True):
+    force: bool = False
+    v: bool = False
+
+
+PARAMS: Mapping[Verb, type[Struct]] = {
+    Verb.CREATE: _Create,
+    Verb.STOP: _Stop,
+    Verb.KILL: _Kill,
+    Verb.REMOVE: _Remove,
+}
+"""What a verb can be told; every other takes nothing."""
+
+
+def check(verb: Verb, params: Params) -> None:
+    """Raise `Invalid` for a parameter that the verb does not know, or of a wrong type."""
+    try:
+        msgspec.convert(dict(params), PARAMS.get(verb, _None))
+    except msgspec.ValidationError as error:
+        raise Invalid(f"cannot {verb}: {error}") from error
 
 
 def find(target: str, records: Mapping[str, Container]) -> Container:

@@ -10,6 +10,9 @@ from engine.model.run import Mark
 from engine.model.status import Status
 from engine.model.world import ContainerRow, Freezer, ImageRow, LayerRow, NetworkRow
 
+LONGEST = 160
+"""Characters of a text on a row: a row goes out with every step."""
+
 
 def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] = ()) -> ContainerRow:
     run = c.run if c.run and c.run.open else None
@@ -19,14 +22,14 @@ def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] 
         name=c.name,
         image=c.config.image,
         image_id=c.image,
-        command=" ".join((c.path, *c.args)),
+        command=_cut(" ".join((c.path, *c.args))),
         status=c.status,
         created=c.created,
         exit_code=c.state.exit_code,
         pid=c.state.pid,
         started_at=None if c.state.started_at == NEVER else c.state.started_at,
         finished_at=None if c.state.finished_at == NEVER else c.state.finished_at,
-        error=c.state.error,
+        error=_cut(c.state.error),
         health=health.status if health else "",
         streak=health.failing_streak if health else 0,
         probes="".join("." if probe.exit_code == 0 else "x" for probe in health.log) if health else "",
@@ -44,8 +47,11 @@ def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] 
         at=run.at if run else 0,
         of=len(run.rows) if run else 0,
         lesson=run.lesson if run else False,
-        labels=c.config.labels or {},
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def freezer(c: Container, freeze: Freeze | None) -> Freezer | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from engine.model.container import NEVER, State
+from engine.model.container import NEVER, Container, State
 from engine.model.status import Status
 
 DAY, WEEK, MONTH, YEAR = 24, 24 * 7, 24 * 30, 24 * 365
@@ -32,15 +32,16 @@ def human_duration(length: timedelta) -> str:
     return f"{int(total / 3600) // YEAR} years"
 
 
-def human_status(state: State, now: datetime) -> str:
+def human_status(c: Container, now: datetime) -> str:
     """The status column of `docker ps`."""
-    if state.status.alive:
+    state = c.state
+    if c.status.alive:
         return f"Up {human_duration(now - state.started_at)}{_remark(state)}"
-    if state.status is Status.EXITED:
+    if c.status is Status.EXITED:
         if state.finished_at == NEVER:
             return ""
         return f"Exited ({state.exit_code}) {human_duration(now - state.finished_at)} ago"
-    return {Status.REMOVING: "Removal In Progress", Status.DEAD: "Dead"}.get(state.status, "Created")
+    return {Status.REMOVING: "Removal In Progress", Status.DEAD: "Dead"}.get(c.status, "Created")
 
 
 def _remark(state: State) -> str:

@@ -82,6 +82,12 @@ async def test_images(engine: EngineInterface, served: Served) -> None:
         ("create", "", {"body": {"Image": 7}}, Invalid),
         ("create", "", {"body": BODY | {"HostConfig": {"Privileged": True}}}, NotBuilt),
         ("create", "", {"body": {"Image": "none-such"}}, NotFound),
+        ("create", "", {"name": 7, "body": BODY}, Invalid),
+        ("stop", "web", {"t": "soon"}, Invalid),
+        ("stop", "web", {"signal": 15}, Invalid),
+        ("kill", "web", {"sig": "HUP"}, Invalid),
+        ("remove", "web", {"force": "no"}, Invalid),
+        ("start", "web", {"force": True}, Invalid),
     ],
 )
 async def test_errors_have_one_kind_and_one_text(

@@ -14,6 +14,7 @@ from engine.host.simulated_world import BUSYBOX
 from engine.model.container import NEVER, Container, Endpoint, Health, Layers, Probe, State
 from engine.model.image import Image, ImageLayer
 from engine.model.interface import LogLine
+from engine.model.run import Run, Way
 from engine.model.settings import Config, Healthcheck, HostConfig
 from engine.model.status import Status
 
@@ -95,6 +96,13 @@ def test_states(status: Status, word: str, on: set[str]) -> None:
     shown = wire.state(container(status))
     assert shown["Status"] == word
     assert {key for key in ("Running", "Paused", "Restarting", "Dead") if shown[key]} == on
+
+
+def test_what_broke_is_dead_in_every_word() -> None:
+    broken = container(Status.EXITED, run=Run(verb="stop", rows=(), began=AT, way=Way.BROKEN))
+    assert wire.state(broken)["Status"] == "dead" and wire.state(broken)["Dead"]
+    row = wire.container_summary(broken, BUSYBOX, AT)
+    assert (row["State"], row["Status"]) == ("dead", "Dead")
 
 
 def test_health_is_there_only_with_a_check() -> None:

@@ -3,10 +3,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.model.container import Health, State
 from engine.model.status import Status
 from engine.spec.words import go_duration, human_duration, human_status
+from tests.engine.spec.made import container
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR, DAY = 3600, 86400
@@ -58,7 +60,7 @@ def test_durations_as_docker_words_them(seconds: float, words: str) -> None:
     ],
 )
 def test_status_column(state: State, words: str) -> None:
-    assert human_status(state, NOW) == words
+    assert human_status(replace(container(), state=state), NOW) == words
 
 
 @pytest.mark.parametrize(
