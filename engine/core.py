@@ -40,6 +40,7 @@ from engine.spec.happened import happened
 from engine.spec.legality import check, find, refuse
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
+from engine.steps.task import ConnectOutput
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Engine:
         async with self.ledger.lock(id):
             c = self.ledger.records[id]
             try:
+                await self._connect_output(c)
                 if c.run and c.run.open:
                     c = await self.runner.resume(c)
                 await self._adopt(c)
@@ -93,6 +95,11 @@ class Engine:
                 log.exception("cannot recover %s", c.name)
         self._after(Verb.EXITED, id)
 
+    async def _connect_output(self, c: Container) -> None:
+        """Copy what the process says, or has said, before its task can be deleted: the shim waits only 2 s for a reader."""
+        if ConnectOutput.__name__ in c.held and await self.host.tasks.look(c.id):
+            await self.host.stdio.make(c.id, self.host.stdio.log_path(c.id))
+
     async def _adopt(self, c: Container) -> None:
         """Take over a container that a former engine started: its process, its output, its freezer."""
         if c.id not in self.ledger.records or not c.state.status.alive:
@@ -101,7 +108,6 @@ class Engine:
         if task is None or task.status == "stopped":
             await self.runner.run(exited(c), c)
             return
-        await self.host.stdio.make(c.id, self.host.stdio.log_path(c.id))
         await self.host.tasks.adopt(c.id)
 
     async def end_all(self) -> None:

@@ -17,8 +17,8 @@ LINES = 25_000
 """On stdout, and as many on stderr."""
 KILLS = 5
 WORDY = f"i=0; while [ $i -lt {LINES} ]; do echo out $i; echo err $i >&2; i=$((i+1)); done"
-MUCH = 12_000
-"""Lines that two pipes and the shim between them just hold, so that their writer can end though nobody reads."""
+MUCH = 8_000
+"""Lines: more than one pipe holds, less than the two with the shim between them, so that their writer can end unread."""
 TALK = f"i=0; while [ $i -lt {MUCH} ]; do echo line $i; i=$((i+1)); done"
 WAITING = f"echo begun; until [ -e /go ]; do sleep 0.02; done; {TALK}; exit 3"
 """Says little, waits for a file, says much, and ends."""
