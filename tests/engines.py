@@ -34,7 +34,7 @@ class EngineProcess:
         self.root, self.run = str(directory / "root"), str(directory / "run")
         self.bridge, self.cgroup_parent = f"ls{self.tag}", f"/longshore-test-{self.tag}"
         self.subnet = f"10.{192 + number // 256}.{number % 256}.0/24"
-        self.options = (
+        self.options: tuple[str, ...] = (
             *("--host", f"unix://{self.socket}", "--data-root", self.root, "--exec-root", self.run),
             *("--bridge", self.bridge, "--bip", self.subnet.replace(".0/", ".1/"), "--cgroup-parent", self.cgroup_parent),
         )
