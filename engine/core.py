@@ -34,7 +34,7 @@ from engine.operations.kill import kill
 from engine.operations.pause import pause
 from engine.operations.remove import remove
 from engine.operations.start import start
-from engine.operations.stop import stop
+from engine.operations.stop import grace, stop
 from engine.operations.unpause import unpause
 from engine.spec.happened import happened
 from engine.spec.legality import check, find, refuse
@@ -44,9 +44,6 @@ from engine.steps.task import ConnectOutput
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-STOP_SECONDS = 10
-"""Docker's grace time when neither the request nor the container says one."""
 
 GOODBYE_SECONDS = 15.0
 """How long an ending engine waits when none of its operations gets anywhere."""
@@ -228,7 +225,7 @@ class Engine:
                 return c, start(c)
             case Verb.STOP:
                 signal = params.get("signal") or c.config.stop_signal
-                return c, stop(c, parse_signal(signal) if signal else SIGTERM, self._grace(c, params))
+                return c, stop(c, parse_signal(signal) if signal else SIGTERM, grace(c, params))
             case Verb.KILL:
                 signal = parse_signal(params.get("signal") or "SIGKILL")
                 own = c.config.stop_signal
@@ -243,13 +240,6 @@ class Engine:
                 if (pid := params.get("pid")) and pid != c.state.pid:
                     raise AlreadySo(f"{c.name} stands by another process by now")
                 return c, exited(c)
-
-    @staticmethod
-    def _grace(c: Container, params: Params) -> float:
-        seconds = params.get("t")
-        if seconds is None:
-            seconds = c.config.stop_timeout
-        return float(STOP_SECONDS if seconds is None else seconds)
 
     async def _owned(self, work: Coroutine[Any, Any, T]) -> T:
         """Run work that goes on when whoever asked for it has gone."""
@@ -320,8 +310,8 @@ class Engine:
         if not (_moving(c) and c.run and c.run.verb == Verb.STOP):
             return False
         if verb is Verb.STOP:
-            grace = self._grace(c, params)
-            await within(grace if grace >= 0 else FOREVER, self._idle(c.id))
+            seconds = grace(c, params)
+            await within(seconds if seconds >= 0 else FOREVER, self._idle(c.id))
         signal = parse_signal(params.get("signal") or "SIGKILL") if verb is Verb.KILL else SIGKILL
         now = self.ledger.get(c.id)
         if now and now.run and now.run.open:

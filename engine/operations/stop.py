@@ -5,10 +5,22 @@ from __future__ import annotations
 from engine.flow.step import Operation, Reverse, Step
 from engine.host import Host
 from engine.model.container import Container
+from engine.model.interface import Params
 from engine.model.status import Status
 from engine.steps import teardown
 from engine.steps.end import Insist, RecordExit, SendSignal, WaitForExit
 from engine.steps.task import Freeze
+
+STOP_SECONDS = 10
+"""Docker's grace time when neither the request nor the container says one."""
+
+
+def grace(c: Container, params: Params) -> float:
+    """How long the process may take to end: what the request says, else the container."""
+    seconds = params.get("t")
+    if seconds is None:
+        seconds = c.config.stop_timeout
+    return float(STOP_SECONDS if seconds is None else seconds)
 
 
 def stop(c: Container, signal: int, seconds: float) -> Operation[Host, Container]:
