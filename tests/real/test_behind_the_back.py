@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,11 +147,11 @@ async def test_frozen_and_thawed_from_outside(scene: Scene) -> None:
     await scene.goes_away()
 
 
-@pytest.mark.parametrize("verb", ["stop", "kill", "remove"])
-async def test_what_is_frozen_from_outside_can_be_ended(scene: Scene, verb: str) -> None:
+@pytest.mark.parametrize(("verb", "params"), [("stop", {"t": 1}), ("kill", {}), ("remove", {"force": True})])
+async def test_what_is_frozen_from_outside_can_be_ended(scene: Scene, verb: str, params: dict[str, Any]) -> None:
     scene.freezer().write_text("FROZEN")
     await scene.screen.until(lambda: scene.screen.freezer("web") == "FROZEN from outside")
-    await scene.client.do(verb, "web", {"t": 1, "force": True} if verb != "kill" else {})
+    await scene.client.do(verb, "web", params)
     if verb != "remove":
         assert (await scene.client.inspect("web")).status is Status.EXITED
         await scene.client.do("remove", "web")
