@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from engine.host import Host
 from engine.model.container import Container, Endpoint
+from engine.model.errors import EngineError
 from engine.model.network import Network
 from engine.spec.addresses import lowest_free, network
 from engine.spec.rows import network_name
@@ -37,8 +38,11 @@ class Networks:
 
     async def open(self) -> None:
         """Read the records, decide what is missing, and bring the bridge and its rules up."""
-        for data in (await self.host.records.load("network")).values():
-            kept = msgspec.json.decode(data, type=Network)
+        for id, data in (await self.host.records.load("network")).items():
+            try:
+                kept = msgspec.json.decode(data, type=Network)
+            except msgspec.MsgspecError as error:
+                raise EngineError(f"cannot read the record of network {id[:12]}: {error}", "mend or remove it") from error
             self.all[kept.name] = kept
         if "none" not in self.all:
             await self._keep(Network(id=secrets.token_hex(32), name="none", driver="null", created=self.host.clock.now()))

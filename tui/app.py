@@ -20,6 +20,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Event, Key
 from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import WorkerFailed
@@ -33,6 +34,7 @@ from tui.actions import ACTIONS
 from tui.feed import Delivery, Feed, now
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
+from tui.typeahead import TypeAhead
 from tui.view.docker import command
 from tui.view.figures import duration, level, settle, smooth
 from tui.view.scene import Notice, Scene
@@ -61,6 +63,7 @@ class LongshoreApp(App[None]):
         super().__init__()
         self.engine, self.read_only, self.docker = engine, read_only, docker
         self.feed = Feed(engine, self._delivered)
+        self.typed = TypeAhead(self, super().on_event)
         self._held: Scene | None = None
         self._counted = (0, time.monotonic())
         self._rate = self._cpu = 0.0
@@ -74,7 +77,14 @@ class LongshoreApp(App[None]):
 
     def on_mount(self) -> None:
         self.run_worker(self.feed.run(), group="feed")
+        self.run_worker(self.typed.run(), group="typed")
         self._minute()
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Key) and not event.is_forwarded:
+            self.typed.put(event)
+        else:
+            await super().on_event(event)
 
     # The scene
 

@@ -108,11 +108,15 @@ class Samples:
         usages = await self.host.cgroups.usages([c.id for c in alive])
         samples = []
         for c in alive:
-            await self._look_for_missing(c)
-            await self._read_freezer(c.id)
-            if c.id in usages:
-                samples.append(await self._figures(c, usages[c.id], counters))
-        self._before = {id: kept for id, kept in self._before.items() if id in self.engine.ledger.records}
+            try:
+                await self._look_for_missing(c)
+                await self._read_freezer(c.id)
+                if c.id in usages:
+                    samples.append(await self._figures(c, usages[c.id], counters))
+            except EngineError as error:  # its shim is dying, say: no reason not to look at the others
+                log.info("cannot look at %s: %s", c.name, error)
+        self._before = {id: kept for id, kept in self._before.items() if id in usages}
+        self._sizes = {id: kept for id, kept in self._sizes.items() if id in usages}
         memory = psutil.virtual_memory()
         host = HostSample(cpu=psutil.cpu_percent(), memory_used=memory.total - memory.available)
         self.engine.hub.publish(Sampled(samples=tuple(samples), host=host))

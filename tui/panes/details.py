@@ -186,8 +186,9 @@ class DetailsPane(Pane):
         row = scene.row(selected)
         labels = "  ".join(f"[{tab.label}]" if n == self.active else tab.label for n, tab in enumerate(self.tabs))
         self.entitle(f"{row.name if row else 'Details'} · {labels}", scene, "[ ] tabs")
-        if selected != self.selected:
-            self.selected = selected if row else ""
+        followed = selected if row else ""
+        if followed != self.selected:
+            self.selected = followed
             self.tabs[self.active].follow(self.selected)
 
     def touch(self) -> None:

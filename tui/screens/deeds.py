@@ -145,24 +145,26 @@ class Deeds(Screen[None]):
     @work(group="lesson")
     async def _teach(self, verb: str, target: str, params: Params) -> None:
         """Begin a lesson and show it."""
-        try:
-            plan = await self.longshore.engine.begin(verb, target, params)
-        except (EngineError, OSError) as error:
-            self.longshore.say(f"✘ {error}", "bad")
-            return
-        self.longshore.notice = Notice()
-        self.select(plan.container)
-        self.longshore.push_screen(LessonScreen(self.longshore, plan))
+        with self.longshore.typed.held():
+            try:
+                plan = await self.longshore.engine.begin(verb, target, params)
+            except (EngineError, OSError) as error:
+                self.longshore.say(f"✘ {error}", "bad")
+                return
+            self.longshore.notice = Notice()
+            self.select(plan.container)
+            self.longshore.push_screen(LessonScreen(self.longshore, plan))
 
     @work(group="lesson")
     async def _resume(self, row: ContainerRow) -> None:
         """Go on with a lesson that was left parked."""
-        try:
-            plan = await self.longshore.engine.steps(row.id)
-        except (EngineError, OSError) as error:
-            self.longshore.say(f"✘ {error}", "bad")
-            return
-        self.longshore.push_screen(LessonScreen(self.longshore, plan))
+        with self.longshore.typed.held():
+            try:
+                plan = await self.longshore.engine.steps(row.id)
+            except (EngineError, OSError) as error:
+                self.longshore.say(f"✘ {error}", "bad")
+                return
+            self.longshore.push_screen(LessonScreen(self.longshore, plan))
 
     def action_copy(self) -> None:
         app = self.longshore
