@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from engine.flow.ledger import Ledger
 from engine.flow.step import Operation, Step, remake
-from engine.model.errors import DidNotHappen, EngineError, HostFailed
+from engine.model.errors import DidNotHappen, EngineError, GivenUp, HostFailed
 from engine.model.run import Mark, Move, Record, Run, Way
 
 H = TypeVar("H")
@@ -160,7 +160,7 @@ class _Walk(Generic[H, R]):
             case Move.ABORT if self.passed_final(at):
                 self.gate.refuse(self._no_way_back(at))
             case Move.ABORT:
-                await self._turn(at, EngineError(f"cannot {self.run.verb}: given up"))
+                await self._turn(at, GivenUp(f"cannot {self.run.verb}: given up"))
             case Move.FAIL:
                 await self._forward(at, step, made_to_fail(step.do))
             case _:

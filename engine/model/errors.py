@@ -72,6 +72,10 @@ class HostFailed(EngineError):
         self.errno = errno
 
 
+class GivenUp(EngineError):
+    """A person has ended a lesson on the way: nothing went wrong."""
+
+
 class DidNotHappen(HostFailed):
     """What cannot be forced did not happen (no exit after SIGKILL): the operation ends where it is, nothing is taken back."""
 

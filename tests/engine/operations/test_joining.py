@@ -106,3 +106,13 @@ async def test_the_end_a_lesson_brings_about_does_not_disturb_it() -> None:
     while plan.running:
         plan = await engine.advance("web", Move.NEXT)
     assert plan.way == "done" and engine.resolve("web").state.exit_code == 143
+
+
+async def test_a_start_that_was_given_up_leaves_the_record_as_it_was() -> None:
+    engine = await engine_on(await world_in(Status.CREATED))
+    before = engine.resolve("web").state
+    await engine.begin("start", "web")
+    for move in (Move.NEXT, Move.NEXT, Move.ABORT, Move.NEXT, Move.NEXT):
+        plan = await engine.advance("web", move)
+    assert plan.way == "undone" and "given up" in plan.error
+    assert engine.resolve("web").state == before
