@@ -21,7 +21,7 @@ from typing import Final
 from engine.host import Facts, within
 from engine.host.containerd.client import Client
 from engine.host.containerd.process import Process, command, listener, shares_mounts, started
-from engine.host.containerd.shims import SHIM_SOCKETS, end_stranded
+from engine.host.containerd.shims import SHIM_SOCKETS, end_all, has_process
 from engine.host.containerd.tasks import NAMESPACE
 from engine.host.threads import short
 from engine.host.tools import SEARCH_PATH, doing, find, not_installed
@@ -279,9 +279,9 @@ class Daemon:
     def _sweep(self) -> None:
         for path in (self._pidfile, self._config, *(self._run / name for name in _SOCKETS)):
             path.unlink(missing_ok=True)
-        if any(self._state.glob("io.containerd.runtime.v2.task/*/*")):
+        if any(has_process(bundle) for bundle in self._state.glob("io.containerd.runtime.v2.task/*/*")):
             return  # tasks run on, without a containerd
-        end_stranded(self.address)
+        end_all(self.address)
         for directory in (self._runc_root, self._run, SHIM_SOCKETS):
             _remove_empty(directory)
         with suppress(OSError):

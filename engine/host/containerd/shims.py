@@ -36,11 +36,31 @@ def clear(path: Path, id: str) -> None:
 
 def end_stranded(address: str) -> None:
     """End this containerd's shims whose bundle, their working directory, is gone. Their sockets may be gone too."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and _is_shim(int(entry.name), address):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                if os.readlink(entry / "cwd").endswith(" (deleted)"):  # proc(5)
-                    _end(int(entry.name))
+    for pid in _all(address):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if os.readlink(f"/proc/{pid}/cwd").endswith(" (deleted)"):  # proc(5)
+                _end(pid)
+
+
+def end_all(address: str) -> None:
+    """End every shim of this containerd. Only where neither it nor any of their processes is left: nobody needs them."""
+    for pid in _all(address):
+        _end(pid)
+
+
+def has_process(bundle: Path) -> bool:
+    """Does the init of this bundle's task live? A number that somebody else has by now counts as living."""
+    try:
+        pid = int((bundle / "init.pid").read_text())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return False
+    return state not in ("Z", "X")
+
+
+def _all(address: str) -> list[int]:
+    found = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return [pid for pid in found if _is_shim(pid, address)]
 
 
 def _is_shim(pid: int, address: str) -> bool:

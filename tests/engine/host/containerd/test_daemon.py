@@ -181,3 +181,25 @@ async def test_one_in_another_mount_namespace_is_refused(fresh: Facts) -> None:
         elsewhere.terminate()
         elsewhere.wait()
         await client.close()
+
+
+async def test_a_shim_without_a_process_goes_with_the_last_stop(fresh: Facts, rootfs: Path) -> None:
+    """Its task was never deleted. One whose process lives stays, and so does what it needs."""
+    daemon = Daemon(fresh)
+    await daemon.start()
+    kit = Kit(daemon.address, fresh, rootfs)
+    await kit.tasks.connect()
+    id = await kit.sleeper()
+    pid = await kit.pid(id)
+    shim = shim_of(pid)
+    await kit.tasks.close()
+    await daemon.stop()
+    assert started(pid) and started(shim)
+    os.kill(pid, signal.SIGKILL)
+    while started(pid):
+        await asyncio.sleep(0.01)
+    await daemon.stop()
+    while started(shim):
+        await asyncio.sleep(0.01)
+    for cgroup in Path("/sys/fs/cgroup").glob(f"*{fresh.cgroup_parent}/{id}"):
+        cgroup.rmdir()
