@@ -160,7 +160,7 @@ async def test_logs(docker: Docker) -> None:
         await docker.good("kill", "looper")
         async with asyncio.timeout(PATIENCE):
             assert await following.wait() == 0  # a log that is followed ends with its container
-    assert (await docker("logs", "nobody")).err.strip() == "Error response from daemon: No such container: nobody"
+    assert (await docker("logs", "nobody")).err.strip().endswith("No such container: nobody")
 
 
 async def test_events_live_and_past(docker: Docker) -> None:
@@ -194,15 +194,15 @@ async def test_images(docker: Docker, tmp_path: Path) -> None:
     archive.write_bytes(b"this is no archive" * 1000)
     said = await docker("load", "-i", str(archive))
     assert said.code == 1 and said.err.strip()
-    (first,) = (await docker.good("events", *until_now(), "--filter", "type=image", "--format", "json")).splitlines()
+    (first,) = (await docker.good("events", *until_now(), "--filter", "type=image", "--format", "{{json .}}")).splitlines()
     told = json.loads(first)
     assert (told["Action"], told["Actor"]["Attributes"]["name"]) == ("load", "greeting:1.0")
 
 
 async def test_what_the_engine_says_of_itself(docker: Docker) -> None:
-    version = json.loads(await docker.good("version", "--format", "json"))
-    assert version["Server"]["ApiVersion"] == version["Client"]["ApiVersion"] == "1.43"
-    info = json.loads(await docker.good("info", "--format", "json"))
+    version = json.loads(await docker.good("version", "--format", "{{json .}}"))
+    assert version["Client"]["ApiVersion"] <= version["Server"]["ApiVersion"] == "1.43"  # an older client speaks its own
+    info = json.loads(await docker.good("info", "--format", "{{json .}}"))
     assert info["Driver"] == "overlay2" and info["DockerRootDir"] == docker.engine.root and not info.get("ServerErrors")
     assert info["Images"] == 1
     assert set((await docker.good("network", "ls", "--format", "{{.Name}}")).split()) == {"bridge", "none"}
