@@ -37,7 +37,7 @@ from engine.operations.start import start
 from engine.operations.stop import grace, stop
 from engine.operations.unpause import unpause
 from engine.spec.happened import happened
-from engine.spec.legality import check, find, refuse
+from engine.spec.legality import check, check_condition, find, refuse
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
 from engine.steps.task import ConnectOutput
@@ -183,8 +183,7 @@ class Engine:
         return await self.host.images.load_all()
 
     async def wait(self, target: str, condition: str = "not-running") -> int:
-        if condition not in ("not-running", "next-exit", "removed"):
-            raise Invalid(f"invalid condition: {condition!r}", "take not-running, next-exit or removed")
+        check_condition(condition)
         c = self.resolve(target)
         finished, code = c.state.finished_at, c.state.exit_code
         while True:

@@ -16,8 +16,7 @@ from engine.model.container import Container
 from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
 from engine.model.image import Image
 from engine.model.status import Verb
-
-CONDITIONS = ("not-running", "next-exit", "removed")
+from engine.spec.legality import check_condition
 
 STARTED_EMPTY = 7
 """Bytes a start request's body may have: old clients send `null` or an empty object with it."""
@@ -143,8 +142,7 @@ async def wait(request: web.Request) -> web.StreamResponse:
     The head is sent at once: `docker run` starts the container when it has it, so by then the wait must be armed.
     """
     condition = request.query.get("condition", "") or "not-running"
-    if condition not in CONDITIONS:
-        raise Invalid(f"invalid condition: {condition!r}", f"give one of {', '.join(CONDITIONS)}")
+    check_condition(condition)
     c = _container(request)
     waiting = asyncio.ensure_future(engine_of(request).wait(c.id, condition))
     try:

@@ -14,6 +14,7 @@ from engine.host import Facts
 from engine.host.cgroups import ROOT, hierarchies
 from engine.host.threads import short
 from engine.host.tools import ask, find
+from engine.spec import capabilities
 
 GO_ARCHITECTURES: Final = {
     "x86_64": "amd64",
@@ -27,15 +28,6 @@ GO_ARCHITECTURES: Final = {
     "loongarch64": "loong64",
 }
 """Go's GOARCH for uname(2)'s machine, which images and runc use."""
-
-_CAPABILITIES: Final = """
-CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-"""
-CAPABILITIES: Final = tuple("CAP_" + name for name in _CAPABILITIES.split())
-"""In the order of their bits (<linux/capability.h>)."""
 
 PING_SYSCTLS = ("/proc/sys/net/ipv4/ping_group_range", "/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -70,7 +62,7 @@ def cgroup2_mount() -> str:
 
 def decode_capabilities(bits: int) -> tuple[str, ...]:
     """Names of a capability mask's bits. A bit newer than our list is left out: runc would not know it either."""
-    return tuple(name for bit, name in enumerate(CAPABILITIES) if bits >> bit & 1)
+    return tuple(name for bit, name in enumerate(capabilities.ALL) if bits >> bit & 1)
 
 
 def _from_kernel(given: Facts, cgroup_root: str) -> Facts:

@@ -54,6 +54,16 @@ def check(verb: Verb, params: Params) -> None:
         raise Invalid(f"cannot {verb}: {error}") from error
 
 
+CONDITIONS = ("not-running", "next-exit", "removed")
+"""What `wait` can wait for."""
+
+
+def check_condition(condition: str) -> None:
+    """Raises `Invalid` for a condition that nobody knows."""
+    if condition not in CONDITIONS:
+        raise Invalid(f"invalid condition: {condition!r}", f"give one of {', '.join(CONDITIONS)}")
+
+
 def find(target: str, records: Mapping[str, Container]) -> Container:
     """A container by full id, exact name, or a prefix that fits one id only. Raises `NotFound`, `Invalid`."""
     if not target:

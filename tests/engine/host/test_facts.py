@@ -10,9 +10,10 @@ import pytest
 
 from engine.host import Facts
 from engine.host.cgroups import hierarchies
-from engine.host.facts import CAPABILITIES, cgroup2_mount, cgroup_version, decode_capabilities, read_facts
+from engine.host.facts import cgroup2_mount, cgroup_version, decode_capabilities, read_facts
 from engine.host.preflight import preflight
 from engine.model.errors import Forbidden
+from engine.spec.capabilities import ALL as CAPABILITIES
 
 
 async def test_facts_are_what_other_programs_say() -> None:
