@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from engine.model.container import Container, Endpoint
 from engine.model.image import Image
-from engine.model.interface import LogLine
+from engine.model.interface import LogLine, Top
 from engine.model.network import Network
 
 
@@ -65,6 +65,39 @@ class Exit(Struct, frozen=True, kw_only=True):
     at: datetime
     lost: bool = False
     """Nobody saw the exit: the status is a guess (255, or 137 when the shim was killed)."""
+
+
+class Pipes(Struct, frozen=True, kw_only=True):
+    """Where a process's standard streams go: paths of FIFOs; empty: `/dev/null`."""
+
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    """Empty with a terminal, whose output is all on `stdout`."""
+    terminal: bool = False
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """How a container's process is connected: what it has, and which log keeps what it says."""
+
+    stdin: bool = False
+    terminal: bool = False
+    driver: str = "json-file"
+    """`json-file`, `local` or `none`."""
+    options: dict[str, str] = {}
+    """The driver's own: `max-size`, `max-file`, `compress`, `mode`, `max-buffer-size`. Checked at create."""
+    attrs: dict[str, str] = {}
+    """What every record carries besides: labels, environment, tag, as the log options choose."""
+
+
+class LogQuery(Struct, frozen=True, kw_only=True):
+    """Which lines of a log."""
+
+    driver: str = "json-file"
+    follow: bool = False
+    tail: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Freeze(Struct, frozen=True, kw_only=True):
@@ -222,24 +255,64 @@ class Firewall(Protocol):
         """Look whether a stranger's firewall has begun to drop what is ours, and stand beside it."""
 
 
-class Stdio(Protocol):
-    """The process's output: FIFOs, the copier to the json-file log, and the keeper that holds the FIFOs for us."""
+class Channel(Protocol):
+    """One client at a process's standard streams.
 
-    async def make(self, id: str, log_path: str) -> None:
+    A client that is slow makes the process wait once a megabyte waits for it; nothing is lost, and memory does not grow.
+    """
+
+    def read(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Pieces of `stdout` and `stderr` as they come; ends when the process's output has ended."""
+
+    async def write(self, data: bytes) -> None:
+        """To the process's standard input; waits until the pipe takes it. Dropped where there is no standard input."""
+
+    async def close(self) -> None:
+        """Let go. The process goes on."""
+
+
+class ExecStreams(Channel, Protocol):
+    """The streams of one exec. They belong to it alone, and nobody keeps what it says."""
+
+    pipes: Pipes
+
+    async def close_stdin(self) -> None:
+        """Close our end of its standard input. The shim holds one too: `Tasks.close_stdin` must follow."""
+
+    async def finish(self) -> None:
+        """The process has ended and is reaped: what is still in the pipes is read, `read` ends, the FIFOs are removed."""
+
+
+class Stdio(Protocol):
+    """Standard streams: FIFOs, the copier to the log, the keeper that holds the FIFOs for us, and who is attached."""
+
+    async def make(self, id: str, output: Output) -> None:
         """FIFOs made, kept and being copied to the log. After a restart: taken up where the last engine stopped."""
 
-    async def drop(self, id: str, log_path: str) -> None:
-        """Copy what is left, then close and remove the FIFOs."""
+    async def drop(self, id: str) -> None:
+        """Copy what is left, end every channel, then close and remove the FIFOs."""
 
     async def look(self, id: str) -> str | None: ...
 
-    def paths(self, id: str) -> tuple[str, str]:
-        """The FIFOs of stdout and stderr."""
+    def pipes(self, id: str, output: Output) -> Pipes: ...
 
-    def log_path(self, id: str) -> str: ...
+    def log_path(self, id: str, driver: str = "json-file") -> str:
+        """The log's file; empty where there is none."""
 
-    def read(self, id: str, *, follow: bool, tail: int | None) -> AsyncIterator[LogLine]:
-        """The log, oldest first; with `follow` until the log is closed by `drop`."""
+    def read(self, id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        """The log, oldest first, rotated files included; with `follow` until the log is closed by `drop`."""
+
+    def attach(self, id: str) -> Channel:
+        """A client at the container's own process. Before `make` it waits for the start: nothing of it is missed."""
+
+    async def close_stdin(self, id: str) -> None:
+        """Close our end of the standard input. The shim holds one too: `Tasks.close_stdin` must follow."""
+
+    async def open_exec(self, id: str, exec_id: str, *, stdin: bool, terminal: bool) -> ExecStreams:
+        """FIFOs of an exec, made and opened. What a dead engine left is taken up."""
+
+    async def execs(self) -> list[tuple[str, str]]:
+        """Container and exec ids whose FIFOs a former engine has left."""
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
         """Be told when output cannot be copied or kept (a sentence) and when it can again (empty)."""
@@ -255,7 +328,7 @@ class Tasks(Protocol):
 
     async def look_registered(self, id: str) -> str | None: ...
 
-    async def create(self, id: str, stdout: str, stderr: str) -> int:
+    async def create(self, id: str, pipes: Pipes) -> int:
         """Shim, bundle, `runc create`; pid of the init, parked. Raises `CannotRun`."""
 
     async def delete(self, id: str) -> None:
@@ -280,23 +353,51 @@ class Tasks(Protocol):
     async def resume(self, id: str) -> None:
         """Thaw. Thawing what is not frozen, or has ended, is fine."""
 
-    async def probe(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
-        """Run a command inside and wait: exit code and at most `limit` bytes of its output.
+    async def exec(self, id: str, exec_id: str, process: dict[str, Any], pipes: Pipes) -> int:
+        """Start one more process inside; its pid. Its exit is waited for from before its start. Raises `CannotRun`."""
 
-        Raises `TimeoutError` after `timeout` seconds from the start of the process, which is then killed and reaped.
-        """
+    async def wait_exec(self, id: str, exec_id: str) -> int:
+        """The exit code of an exec, however long it takes. Raises `NotFound` when there is none, or its container went."""
+
+    async def kill_exec(self, id: str, exec_id: str, signal: int) -> None:
+        """Raises `NotFound` when it has ended."""
 
     async def forget_exec(self, id: str, exec_id: str) -> None:
-        """Reap an exec that a dead engine left behind."""
+        """End an exec if it still runs, and reap it. Forgetting what is not there is fine."""
+
+    async def close_stdin(self, id: str, exec_id: str = "") -> None:
+        """The shim lets go of the standard input of the init or of an exec: its reader sees the end."""
+
+    async def resize(self, id: str, exec_id: str, width: int, height: int) -> None:
+        """Columns and rows of a terminal. `exec_id` empty: the init's. Raises `NotFound`."""
+
+    async def update(self, id: str, resources: dict[str, Any]) -> None:
+        """Change the limits of a living task: `linux.resources` of the runtime specification."""
+
+    async def pids(self, id: str) -> list[int]:
+        """The host's pids of every process of the task."""
+
+    async def signal(self, id: str, pid: int, signal: int) -> None:
+        """Signal one process of the task. Raises `NotFound` when that pid is not, or no longer, one of its."""
 
     def on_exit(self, callback: Callable[[str, Exit], None]) -> None:
         """Be told of every exit of an armed task."""
+
+    def on_oom(self, callback: Callable[[str], None]) -> None:
+        """Be told of containers in which the kernel has killed a process for want of memory."""
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
         """Be told when containerd goes away (a sentence) and when it is back (empty)."""
 
     async def adopt(self, id: str) -> None:
         """Arm the exit wait of a task that a former engine started."""
+
+
+class Processes(Protocol):
+    """The host's process table."""
+
+    async def top(self, arguments: str, pids: Iterable[int]) -> Top:
+        """What `ps` with these arguments shows of some processes. Raises `Invalid` for arguments it refuses."""
 
 
 class Cgroups(Protocol):
@@ -350,6 +451,7 @@ class Host:
     firewall: Firewall
     stdio: Stdio
     tasks: Tasks
+    processes: Processes
     cgroups: Cgroups
     clock: Clock
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from engine.model.container import Container
+from engine.model.container import Container, Probe
 from engine.model.frames import Frame
 from engine.model.image import Image
 from engine.model.run import Move, Plan
@@ -23,6 +23,7 @@ Params = Mapping[str, Any]
 
     create   name, body (the JSON object of `POST /containers/create`)
     stop     signal, t            kill    signal           remove  force, v
+    restart  signal, t            rename  name             update  body (the JSON object of `POST /containers/x/update`)
 """
 
 NO_PARAMS: Params = MappingProxyType({})
@@ -34,6 +35,15 @@ class LogLine(Struct, frozen=True, kw_only=True):
     time: datetime
     log: bytes
     """With its newline, unless it is a part of a line longer than 16 KiB."""
+    attrs: dict[str, str] = {}
+    """What the container's log options keep with every line."""
+
+
+class Top(Struct, frozen=True, kw_only=True):
+    """The processes of a container as `ps` on the host shows them."""
+
+    titles: tuple[str, ...]
+    processes: tuple[tuple[str, ...], ...]
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -69,4 +79,21 @@ class EngineInterface(Protocol):
     async def wait(self, target: str, condition: str = "not-running") -> int:
         """Wait for a condition (`not-running`, `next-exit`, `removed`); the exit code."""
 
-    def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]: ...
+    def logs(
+        self,
+        target: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[LogLine]: ...
+
+    async def top(self, target: str, arguments: str = "-ef") -> Top:
+        """The container's processes, as `ps` with these arguments shows them."""
+
+    async def signal(self, target: str, pid: int, signal: str) -> None:
+        """Signal one process of a container, by its pid on the host. Raises `NotFound` when it is not one of its."""
+
+    async def probe(self, target: str) -> Probe:
+        """Run the health check now. Its result counts like any other. Raises `Conflict` where nothing is looked after."""

@@ -54,6 +54,20 @@ class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     streak: int = 0
     probes: str = ""
     """The last probes, oldest first: `.` passed, `x` failed."""
+    probe_due: datetime | None = None
+    """When the next probe begins; None while none is due."""
+    policy: str = ""
+    """The restart policy, as `on-failure:3`; empty: none."""
+    restarts: int = 0
+    """How often the policy has started it again since somebody last did."""
+    restart_at: datetime | None = None
+    """While restarting: when the back-off is over."""
+    oom: bool = False
+    """The kernel killed a process of it for want of memory since its last start."""
+    manual: bool = False
+    """Somebody signalled or stopped it since its last start."""
+    terminal: bool = False
+    stdin: bool = False
     freezer: Freezer | None = None
     """None while there is no cgroup."""
     mount_id: str = ""
