@@ -17,7 +17,7 @@ import psutil
 from engine import __version__
 from engine.api.server import serving, vacant
 from engine.config import Config, parse
-from engine.core import Engine
+from engine.core import Defaults, Engine
 from engine.host import Facts, Host
 from engine.host.real import RealHost
 from engine.host.threads import short
@@ -26,8 +26,12 @@ from engine.model.frames import EngineChanged
 from engine.model.world import EngineRow
 from engine.monitor.exits import Exits
 from engine.monitor.health import Health
+from engine.monitor.restarts import Restarts
 from engine.monitor.samples import Samples
+from engine.model.settings import LogConfig
 from engine.networks import POOLS, Networks
+from engine.recovery import end_all, recover, start_up
+from engine.sessions.execs import Execs
 
 log = logging.getLogger("longshored")
 
@@ -97,7 +101,12 @@ async def _serve(
 ) -> bool:
     """From recovery to the end that was asked for. True: no container is left, and all that we have made may go."""
     await networks.open()
-    engine = Engine(host, networks)
+    defaults = Defaults(
+        log=LogConfig(type=config.log_driver, config=config.log_opts),
+        live_restore=config.live_restore,
+        shutdown_timeout=config.shutdown_timeout,
+    )
+    engine = Engine(host, networks, defaults)
     engine.on_shutdown = ask
     async with AsyncExitStack() as stack:
         await _bring_up(engine, stack)
@@ -105,8 +114,8 @@ async def _serve(
         await stack.enter_async_context(serving(engine, config.sockets, config.group))
         log.info("longshored %s serves %s", __version__, ", ".join(config.sockets))
         all_goes = await asked
-    if all_goes:
-        await engine.end_all()
+        if all_goes or not config.live_restore:
+            await end_all(engine)
     await engine.close()
     return all_goes
 
@@ -128,13 +137,16 @@ async def _bring_up(engine: Engine, stack: AsyncExitStack) -> None:
         memory=psutil.virtual_memory().total,
     )
     engine.hub.publish(EngineChanged(engine=row))
-    Exits(engine)
-    health, samples = Health(engine), Samples(engine)
-    await engine.recover()
+    execs = Execs(engine)
+    exits, restarts, health, samples = Exits(engine), Restarts(engine), Health(engine), Samples(engine)
+    await recover(engine)
+    await execs.recover()
     await _first_image(engine, host)
-    for monitor in (health, samples):
+    for monitor in (exits, restarts, health, samples):
         stack.push_async_callback(monitor.close)
+    for monitor in (restarts, health, samples):
         monitor.open()
+    start_up(engine)
 
 
 async def _first_image(engine: Engine, host: Host) -> None:

@@ -56,6 +56,13 @@ class Config(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
     cgroup_parent: str = ""
     """Empty: `/longshore`, with systemd's driver `longshore.slice`."""
     exec_opts: tuple[str, ...] = ()
+    log_driver: str = "json-file"
+    """Of containers that ask for none; and `log_opts`, its options."""
+    log_opts: dict[str, str] = {}
+    live_restore: bool = True
+    """Containers outlive the engine. False: they are stopped when it ends, and when it finds one running."""
+    shutdown_timeout: int = 15
+    """Seconds that all containers together get to end, where none of them asks for more."""
     log_level: str = "info"
     group: str = ""
     """Group the sockets are given to; empty: root's."""
@@ -97,6 +104,10 @@ FLAGS: tuple[tuple[tuple[str, ...], str, bool, str], ...] = (
     (("--default-address-pool",), "default-address-pools", True, "Range networks are taken from: base=10.84.0.0/14,size=16"),
     (("--cgroup-parent",), "cgroup-parent", False, "The cgroup all containers are below"),
     (("--exec-opt",), "exec-opts", True, "native.cgroupdriver=cgroupfs or =systemd"),
+    (("--log-driver",), "log-driver", False, "Log of containers that ask for none: json-file, local or none"),
+    (("--log-opt",), "log-opts", True, "Option of that log, as max-size=10m"),
+    (("--live-restore",), "live-restore", False, "true: containers outlive the engine (default); false: they end with it"),
+    (("--shutdown-timeout",), "shutdown-timeout", False, "Seconds containers get to end with the engine"),
     (("-l", "--log-level"), "log-level", False, "debug, info, warn, error or fatal"),
     (("-G", "--group"), "group", False, "Group that may use the socket"),
 )
@@ -127,9 +138,22 @@ def parse(argv: Sequence[str]) -> Config:
         raise SystemExit(0)
     path = given.pop("config_file")
     flags = {key: given[_parameter(key)] for _, key, _, _ in FLAGS if given[_parameter(key)] not in (None, ())}
+    if "log-opts" in flags:
+        flags["log-opts"] = dict(text.partition("=")[::2] for text in flags["log-opts"])
+    for key in ("live-restore", "shutdown-timeout"):
+        if key in flags:
+            flags[key] = _json(key, flags[key])
     if "default-address-pools" in flags:
         flags["default-address-pools"] = [_pool(text) for text in flags["default-address-pools"]]
     return _check(_convert(_join(flags, _read(path or CONFIG_FILE, must=path is not None))))
+
+
+def _json(key: str, text: str) -> Any:
+    """A flag's number or truth, as the file would say it."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"cannot read --{key} {text!r}", "give true or false, or a number") from error
 
 
 def _parameter(key: str) -> str:
@@ -193,6 +217,8 @@ def _check(config: Config) -> Config:
     for path in config.sockets:
         if len(path.encode()) > LONGEST_SOCKET:
             raise Invalid(f"the socket path {path} is longer than {LONGEST_SOCKET} bytes", "shorten --exec-root or --host")
+    if config.shutdown_timeout < 0:
+        raise Invalid(f"--shutdown-timeout {config.shutdown_timeout} is negative", "give seconds")
     if config.log_level not in LOG_LEVELS:
         raise Invalid(f"--log-level {config.log_level!r} is no level", f"take one of {', '.join(LOG_LEVELS)}")
     for option in config.exec_opts:

@@ -7,40 +7,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
-from signal import SIGKILL, SIGTERM
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
+from datetime import datetime
+from signal import SIGKILL
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.events import Events
 from engine.flow.hub import Hub
 from engine.flow.ledger import Ledger
 from engine.flow.runner import Runner
 from engine.flow.step import Operation
-from engine.host import Freeze, Host, within
+from engine.host import Freeze, Host, LogQuery, within
 from engine.lesson import Lesson, lay_out
-from engine.model.container import Container, from_disk, to_disk
+from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
 from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
 from engine.model.image import Image
-from engine.model.interface import NO_PARAMS, Done, LogLine, Params
+from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Move, Plan, Run
+from engine.model.settings import LogConfig
 from engine.model.status import Status, Verb
 from engine.model.world import ContainerRow
 from engine.networks import Networks
 from engine.operations.create import create, identify, settle
-from engine.operations.exited import exited
-from engine.operations.kill import kill
-from engine.operations.pause import pause
-from engine.operations.remove import remove
-from engine.operations.start import start
-from engine.operations.stop import grace, stop
-from engine.operations.unpause import unpause
-from engine.spec.happened import happened
-from engine.spec.legality import check, check_condition, find, refuse
+from engine.operations.restart import to_be_started
+from engine.operations.stop import grace
+from engine.spec.happened import container_event, happened
+from engine.spec.legality import check, check_condition, find
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
-from engine.steps.task import ConnectOutput
+from engine.verbs import decide
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,68 +49,41 @@ GOODBYE_SECONDS = 15.0
 """How long an ending engine waits when none of its operations gets anywhere."""
 
 
+class Defaults(Struct, frozen=True, kw_only=True):
+    """What the configuration says about containers."""
+
+    log: LogConfig = LogConfig(type="json-file")
+    live_restore: bool = True
+    """Containers outlive the engine."""
+    shutdown_timeout: float = 15.0
+    """Seconds all containers together get to end, where none of them asks for more."""
+
+
+DEFAULTS = Defaults()
+
+
 class Engine:
     """What `longshored` is, without the socket. Implements `EngineInterface`."""
 
-    def __init__(self, host: Host, networks: Networks) -> None:
-        self.host, self.networks = host, networks
+    def __init__(self, host: Host, networks: Networks, defaults: Defaults = DEFAULTS) -> None:
+        self.host, self.networks, self.defaults = host, networks, defaults
         self.hub = Hub()
         self.events = Events()
         self.ledger: Ledger[Container] = Ledger(host.records, "containers", to_disk, from_disk)
         self.runner: Runner[Host, Container] = Runner(host, self.ledger, host.clock)
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
+        self.probe_due: dict[str, datetime] = {}
+        """When the next health probe of a container begins, as its monitor says."""
         self.lessons: dict[str, Lesson] = {}
         self.on_shutdown: Callable[[bool], None] = lambda containers: None
         """Asked by a client to end; True: and to end the containers first. Set by whoever holds the process."""
+        self.on_probe: Callable[[Container], Awaitable[Probe]] = _nobody_probes
+        """Asked by a client to run a health check now. Set by the health monitor."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
         self.ledger.listen(self._tell)
         self.ledger.listen_moves(self._tell_move)
-
-    # --- starting up -------------------------------------------------------------------------------------------------
-
-    async def recover(self) -> None:
-        """Load every record, then take up what a dead engine left open, all records side by side."""
-        await self.ledger.load()
-        for c in self.ledger.records.values():
-            self.publish(c)
-        await self.refresh_images()
-        await asyncio.gather(*(self.spawn(self._recover(id)) for id in list(self.ledger.records)))
-
-    async def _recover(self, id: str) -> None:
-        async with self.ledger.lock(id):
-            c = self.ledger.records[id]
-            try:
-                await self._connect_output(c)
-                if c.run and c.run.open:
-                    c = await self.runner.resume(c)
-                await self._adopt(c)
-            except EngineError as error:
-                log.warning("cannot recover %s: %s", c.name, error)
-            except Exception:  # one container's trouble must not keep the engine from the others
-                log.exception("cannot recover %s", c.name)
-        self._after(Verb.EXITED, id)
-
-    async def _connect_output(self, c: Container) -> None:
-        """Copy what the process says, or has said, before its task can be deleted: the shim waits only 2 s for a reader."""
-        if ConnectOutput.__name__ in c.held and await self.host.tasks.look(c.id):
-            await self.host.stdio.make(c.id, self.host.stdio.log_path(c.id))
-
-    async def _adopt(self, c: Container) -> None:
-        """Take over a container that a former engine started: its process, its output, its freezer."""
-        if c.id not in self.ledger.records or not c.state.status.alive:
-            return
-        task = await self.host.tasks.look(c.id)
-        if task is None or task.status == "stopped":
-            await self.runner.run(exited(c), c)
-            return
-        await self.host.tasks.adopt(c.id)
-
-    async def end_all(self) -> None:
-        """Stop every container, as its own stop signal and grace time say."""
-        alive = [c for c in self.ledger.records.values() if c.state.status.alive]
-        await asyncio.gather(*(self.quietly(Verb.STOP, c.id) for c in alive))
 
     async def close(self) -> None:
         """Let every operation come to its end; lessons unwind. What only waits is left to the next engine."""
@@ -147,7 +120,7 @@ class Engine:
             c = identify(await settle(self.host, params), self.ledger.records.values(), params)
             operation = create(c)
         else:
-            c, operation = self._decide(verb, self.resolve(target), params)
+            c, operation = self.decide(verb, self.resolve(target), params)
         rows = tuple(step.row(c) for step in operation.steps)
         return await lay_out(self.host, c, Run(verb=verb, rows=rows, began=self.host.clock.now()))
 
@@ -191,14 +164,47 @@ class Engine:
             code = now.state.exit_code if now else code
             if now is None or (condition == "not-running" and _settled(now)):
                 return code
-            if condition == "next-exit" and _settled(now) and now.state.finished_at != finished:
+            ended = now.state.finished_at != finished and not now.status.alive and not _moving(now)
+            # Who waits for a running container hears of its end also when a policy will start it again.
+            if ended and condition != "removed":
                 return code
             await self._change()
 
-    async def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]:
+    async def logs(
+        self,
+        target: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[LogLine]:
         c = self.resolve(target)
-        async for line in self.host.stdio.read(c.id, follow=follow and c.status.alive, tail=tail):
-            yield line
+        query = LogQuery(
+            driver=c.host_config.log_config.type, follow=follow and c.status.alive, tail=tail, since=since, until=until
+        )
+        async with aclosing(self.host.stdio.read(c.id, query)) as lines:
+            async for line in lines:
+                yield line
+
+    async def top(self, target: str, arguments: str = "-ef") -> Top:
+        c = self._with_process(target, "list the processes of")
+        found = await self.host.processes.top(arguments, await self.host.tasks.pids(c.id))
+        self.tell(c, "top")
+        return found
+
+    async def signal(self, target: str, pid: int, signal: str) -> None:
+        c = self._with_process(target, "signal a process of")
+        await self.host.tasks.signal(c.id, pid, parse_signal(signal))
+
+    async def probe(self, target: str) -> Probe:
+        return await self.on_probe(self.resolve(target))
+
+    def _with_process(self, target: str, doing: str) -> Container:
+        c = self.resolve(target)
+        if not c.status.alive:
+            raise Conflict(f"cannot {doing} {c.name}: it is {c.status}", "start it first")
+        return c
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -213,32 +219,9 @@ class Engine:
         self.ledger.claim(c)
         return c
 
-    def _decide(self, verb: Verb, c: Container, params: Params) -> tuple[Container, Operation[Host, Container]]:
-        """Ask the table, then decide all that the steps need to know."""
-        refuse(verb, c, forced=bool(params.get("force")))
-        match verb:
-            case Verb.CREATE:
-                return c, create(c)
-            case Verb.START:
-                c = self.networks.wire(c, self.ledger.records.values())
-                return c, start(c)
-            case Verb.STOP:
-                signal = params.get("signal") or c.config.stop_signal
-                return c, stop(c, parse_signal(signal) if signal else SIGTERM, grace(c, params))
-            case Verb.KILL:
-                signal = parse_signal(params.get("signal") or "SIGKILL")
-                own = c.config.stop_signal
-                return c, kill(c, signal, is_stop_signal=not own or signal == parse_signal(own))
-            case Verb.PAUSE:
-                return c, pause(c)
-            case Verb.UNPAUSE:
-                return c, unpause(c)
-            case Verb.REMOVE:
-                return c, remove(c)
-            case Verb.EXITED:
-                if (pid := params.get("pid")) and pid != c.state.pid:
-                    raise AlreadySo(f"{c.name} stands by another process by now")
-                return c, exited(c)
+    def decide(self, verb: Verb, c: Container, params: Params) -> tuple[Container, Operation[Host, Container]]:
+        others = self.ledger.records.values()
+        return decide(verb, c, params, host=self.host, networks=self.networks, others=others)
 
     async def _owned(self, work: Coroutine[Any, Any, T]) -> T:
         """Run work that goes on when whoever asked for it has gone."""
@@ -258,31 +241,37 @@ class Engine:
             log.error("a defect of the engine: %s", error, exc_info=error)
 
     async def _run(self, verb: Verb, id: str, params: Params, lesson: Lesson | None = None) -> None:
-        """One operation under the record's lock."""
+        """One operation under the record's lock; of a compound verb, one after the other."""
         async with self.ledger.lock(id):
-            c = self.ledger.get(id)
             try:
-                if c is None:
-                    raise NotFound(f"No such container: {id[:12]}")
-                if verb is Verb.START and network_name(c) != "none":
-                    await self.networks.mend()
-                c, operation = self._decide(verb, c, params)
-                self.networks.claim(c)
-                if lesson:
-                    lesson.steps = operation.steps
-                await self.runner.run(operation, c, lesson)
+                c = await self.walk(verb, id, params, lesson)
+                if to_be_started(c):
+                    await self.walk(verb, id, params, lesson)
             finally:
                 self.networks.release(id)
                 if lesson:
                     del self.lessons[id]
-                self._after(verb, id)
+                self.clean_after(verb, id)
 
-    def _after(self, verb: Verb, id: str) -> None:
+    async def walk(self, verb: Verb, id: str, params: Params, lesson: Lesson | None = None) -> Container:
+        """Decide and walk one operation; the record as it then is."""
+        c = self.ledger.get(id)
+        if c is None:
+            raise NotFound(f"No such container: {id[:12]}")
+        if verb in STARTING and network_name(c) != "none":
+            await self.networks.mend()
+        c, operation = self.decide(verb, c, params)
+        self.networks.claim(c)
+        if lesson:
+            lesson.begin(operation.steps)
+        return await self.runner.run(operation, c, lesson)
+
+    def clean_after(self, verb: Verb, id: str) -> None:
         """A container made with `--rm` goes when it has ended, and when it could not be started."""
         c = self.ledger.get(id)
         if c is None or not c.host_config.auto_remove or c.status.alive or c.status is Status.CREATING:
             return
-        if verb is Verb.START or c.has_been_started_before:
+        if verb in STARTING or c.has_been_started_before:
             self.spawn(self.quietly(Verb.REMOVE, id, {"force": True}))
 
     async def quietly(self, verb: Verb, id: str, params: Params = NO_PARAMS) -> None:
@@ -295,11 +284,12 @@ class Engine:
             log.warning("%s", error)
 
     async def ended(self, id: str, pid: int) -> None:
-        """The process of a container has ended. `pid` 0: whichever it was."""
+        """The process of a container has ended. `pid` 0: whichever it was. Raises why that could not be recorded."""
         lesson = self.lessons.get(id)
         if lesson and lesson.can_unwind:
             lesson.leave()
-        await self.quietly(Verb.EXITED, id, {"pid": pid})
+        with suppress(AlreadySo, NotFound):
+            await self._run(Verb.EXITED, id, {"pid": pid})
 
     async def _join(self, verb: Verb, c: Container, params: Params) -> bool:
         """End what only waits: a lesson is left, a stop's grace time is cut short. True when a stop was helped to its end."""
@@ -316,6 +306,7 @@ class Engine:
         if now and now.run and now.run.open:
             with suppress(NotFound):
                 await self.host.tasks.kill(c.id, signal)
+                self.tell(now, "kill", signal=str(signal))
         if verb is Verb.KILL and signal == SIGKILL:
             await self._idle(c.id)
         return True
@@ -330,19 +321,25 @@ class Engine:
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
+    def tell(self, c: Container, action: str, **attributes: str) -> None:
+        """Tell Docker's clients of something that no change of the record stands for."""
+        event = container_event(c, action, **attributes)
+        self.events.publish(event.type, event.action, event.id, event.attributes)
+
     def publish(self, c: Container) -> None:
         """Tell of a container as it is now; whoever looked at the kernel for it may hold an older record."""
         now = self.ledger.told(c.id)
         if now is None:
             self._gone(c.id)
             return
-        row = container_row(now, self.freezers.get(c.id), self.missing.get(c.id, ()))
+        row = container_row(now, self.freezers.get(c.id), self.missing.get(c.id, ()), self.probe_due.get(c.id))
         if self.hub.world.containers.get(c.id) != row:
             self.hub.publish(Changed(row=row))
 
     def _gone(self, id: str) -> None:
         self.freezers.pop(id, None)
         self.missing.pop(id, None)
+        self.probe_due.pop(id, None)
         if id in self.hub.world.containers:
             self.hub.publish(Gone(id=id))
 
@@ -374,8 +371,9 @@ class Engine:
 
 FOREVER = 1e9
 
-ASKED = tuple(verb for verb in Verb if verb is not Verb.EXITED)
-"""The verbs somebody can ask for. That a process has ended only the kernel says."""
+ASKED = tuple(verb for verb in Verb if verb.asked)
+STARTING = (Verb.START, Verb.AGAIN, Verb.RESTART)
+"""Verbs that need the networks."""
 
 
 def _verb(word: str, params: Params) -> Verb:
@@ -386,9 +384,13 @@ def _verb(word: str, params: Params) -> Verb:
 
 
 def _settled(c: Container) -> bool:
-    """Neither running nor on its way down."""
-    return not c.status.alive and not _moving(c)
+    """Neither running, nor about to be, nor on its way down."""
+    return not c.status.up and not _moving(c)
 
 
 def _moving(c: Container) -> bool:
-    return c.run is not None and c.run.moving
+    return c.run is not None and (c.run.moving or to_be_started(c))
+
+
+async def _nobody_probes(c: Container) -> Probe:
+    raise Conflict(f"cannot probe {c.name}: nobody looks after its health")

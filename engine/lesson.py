@@ -29,6 +29,10 @@ class Lesson:
         self._left = False
         self._moves: asyncio.Queue[Move] = asyncio.Queue()
 
+    def begin(self, steps: tuple[Step[Host, Container], ...]) -> None:
+        """An operation begins; of a compound verb, the next one."""
+        self.steps, self.before = steps, {}
+
     async def __call__(self, r: Record, row: int) -> Move:
         assert isinstance(r, Container) and r.run
         self.last = r

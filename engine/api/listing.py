@@ -37,7 +37,7 @@ def containers(request: web.Request, records: Collection[Container], images: Map
     everything = flag(request, "all") or limit > 0 or "status" in given
     matches = _container_filters(given, records, images)
     newest = sorted(records, key=lambda c: c.created, reverse=True)
-    chosen = [c for c in newest if (everything or c.status.alive) and all(match(c) for match in matches)]
+    chosen = [c for c in newest if (everything or c.status.up) and all(match(c) for match in matches)]
     return chosen[:limit] if limit > 0 else chosen
 
 

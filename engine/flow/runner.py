@@ -70,6 +70,7 @@ class Runner(Generic[H, R]):
             rows=tuple(step.row(r) for step in operation.steps),
             began=self.clock.now(),
             forget=operation.forget,
+            compound=operation.compound,
             lesson=gate is not None,
         )
         try:

@@ -74,6 +74,10 @@ class Step(Generic[H, R]):
         """That the step is done, in the kernel's own words; None when it is not."""
         raise NotImplementedError
 
+    def sighting(self, r: R) -> tuple[str, ...] | None:
+        """How its effect appears where many are looked at in one go; None: only `evidence` can tell."""
+        return None
+
     async def show(self, host: H, r: R) -> str | None:
         """What the kernel has of the step's subject now, whichever way it is walked."""
         return await self.evidence(host, r)
@@ -156,6 +160,8 @@ class Operation(Generic[H, R]):
     """Its end must survive a power loss. False for what does not survive one anyway: a freeze."""
     failed: Callable[[R, BaseException], R] = unfailed
     """What a failure leaves in the record; pure."""
+    compound: str = ""
+    """The verb it is a part of, where it is only a part."""
 
 
 def remake(row: Row) -> Step[Any, Any]:

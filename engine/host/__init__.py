@@ -13,108 +13,29 @@ cancelled half way: a syscall in a thread cannot be.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from msgspec import Struct
-
+from engine.host.things import (
+    CgroupStats,
+    Exit,
+    Facts,
+    Freeze,
+    LogQuery,
+    Output,
+    Pipes,
+    Sighting,
+    Task,
+    Ticks,
+    Traffic,
+    User,
+)
 from engine.model.container import Container, Endpoint
 from engine.model.image import Image
 from engine.model.interface import LogLine, Top
 from engine.model.network import Network
-
-
-class Facts(Struct, frozen=True, kw_only=True):
-    """What this host is. Read once at start; plain data, so that pure functions can use it."""
-
-    root: str = "/var/lib/longshore"
-    exec_root: str = "/run/longshore"
-    architecture: str = "amd64"
-    """Go's name for it."""
-    kernel: tuple[int, int] = (6, 1)
-    kernel_release: str = ""
-    cgroup_version: int = 1
-    cgroup_parent: str = "/longshore"
-    systemd_cgroup: bool = False
-    controllers: frozenset[str] = frozenset()
-    """cgroup controllers a limit can be given to; `swap` stands for memory+swap accounting."""
-    capabilities: tuple[str, ...] = ()
-    """The engine's own bounding set, `CAP_CHOWN` and so on: the most a container can get."""
-    cpus: int = 1
-    memory: int = 0
-    hostname: str = ""
-    ping_group_range: bool = True
-    """Has the kernel `net.ipv4.ping_group_range` and `ip_unprivileged_port_start`?"""
-    bridge: str = "longshore0"
-    containerd_version: str = ""
-    runc_version: str = ""
-
-
-class User(Struct, frozen=True, kw_only=True):
-    uid: int = 0
-    gid: int = 0
-    groups: tuple[int, ...] = ()
-
-
-class Exit(Struct, frozen=True, kw_only=True):
-    pid: int
-    """0 when unknown."""
-    status: int
-    at: datetime
-    lost: bool = False
-    """Nobody saw the exit: the status is a guess (255, or 137 when the shim was killed)."""
-
-
-class Pipes(Struct, frozen=True, kw_only=True):
-    """Where a process's standard streams go: paths of FIFOs; empty: `/dev/null`."""
-
-    stdin: str = ""
-    stdout: str = ""
-    stderr: str = ""
-    """Empty with a terminal, whose output is all on `stdout`."""
-    terminal: bool = False
-
-
-class Output(Struct, frozen=True, kw_only=True):
-    """How a container's process is connected: what it has, and which log keeps what it says."""
-
-    stdin: bool = False
-    terminal: bool = False
-    driver: str = "json-file"
-    """`json-file`, `local` or `none`."""
-    options: dict[str, str] = {}
-    """The driver's own: `max-size`, `max-file`, `compress`, `mode`, `max-buffer-size`. Checked at create."""
-    attrs: dict[str, str] = {}
-    """What every record carries besides: labels, environment, tag, as the log options choose."""
-
-
-class LogQuery(Struct, frozen=True, kw_only=True):
-    """Which lines of a log."""
-
-    driver: str = "json-file"
-    follow: bool = False
-    tail: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-class Freeze(Struct, frozen=True, kw_only=True):
-    """The freezer's files of one cgroup, v1 or v2, in one shape."""
-
-    kernel: str
-    """`thawed`, `freezing` or `frozen`."""
-    self_frozen: bool
-    parent_frozen: bool
-
-
-class Task(Struct, frozen=True, kw_only=True):
-    id: str
-    pid: int
-    status: str
-    """`created`, `running`, `stopped`, `paused` or `pausing`."""
-    exit: Exit | None = None
 
 
 class Records(Protocol):
@@ -177,6 +98,9 @@ class Rootfs(Protocol):
     def merged(self, mount_id: str) -> str:
         """Path of the union mount."""
 
+    async def sightings(self) -> set[Sighting]:
+        """Every union mount and every layer there is: `("mount", id)`, `("layer", id)`."""
+
     async def sizes(self, mount_id: str) -> tuple[int, int]:
         """Bytes and files in the writable layer."""
 
@@ -205,6 +129,9 @@ class Netns(Protocol):
     async def drop(self, name: str) -> None: ...
 
     async def look(self, name: str) -> str | None: ...
+
+    async def sightings(self) -> set[Sighting]:
+        """Every namespace there is: `("netns", name)`."""
 
     def path(self, name: str) -> str: ...
 
@@ -235,8 +162,14 @@ class Links(Protocol):
 
     async def look_address(self, endpoint: Endpoint, netns: str) -> str | None: ...
 
+    async def sightings(self) -> set[Sighting]:
+        """Every cable that is plugged in: `("plug", veth, bridge, owner)`."""
+
     async def counters(self) -> dict[str, tuple[int, int]]:
-        """Bytes received and sent by each cable's end on the host, by its name."""
+        """Bytes received and sent by each interface of the host, a cable's end too, by its name."""
+
+    async def traffic(self, endpoint: Endpoint) -> Traffic | None:
+        """All that a cable has carried, as the container counts it; None when it is not plugged in."""
 
     async def refresh(self) -> None:
         """Look whether the host's uplinks have changed, and forward from the new ones too."""
@@ -261,7 +194,7 @@ class Channel(Protocol):
     A client that is slow makes the process wait once a megabyte waits for it; nothing is lost, and memory does not grow.
     """
 
-    def read(self) -> AsyncIterator[tuple[str, bytes]]:
+    def read(self) -> AsyncGenerator[tuple[str, bytes], None]:
         """Pieces of `stdout` and `stderr` as they come; ends when the process's output has ended."""
 
     async def write(self, data: bytes) -> None:
@@ -299,7 +232,7 @@ class Stdio(Protocol):
     def log_path(self, id: str, driver: str = "json-file") -> str:
         """The log's file; empty where there is none."""
 
-    def read(self, id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+    def read(self, id: str, query: LogQuery) -> AsyncGenerator[LogLine, None]:
         """The log, oldest first, rotated files included; with `follow` until the log is closed by `drop`."""
 
     def attach(self, id: str) -> Channel:
@@ -416,8 +349,20 @@ class Cgroups(Protocol):
     async def drop_parent(self) -> None:
         """Remove the engine's own cgroup above its containers', once empty."""
 
+    async def limits(self, id: str) -> str | None:
+        """The limits the kernel holds it to, a line for each, or None when it has no cgroup."""
+
     async def usages(self, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
         """Of each that has a cgroup: CPU nanoseconds used so far, memory in bytes, memory limit in bytes."""
+
+    async def stats(self, id: str) -> CgroupStats | None:
+        """All that its controllers have counted; None when it has no cgroup."""
+
+    async def ticks(self) -> Ticks:
+        """What the whole host's processors have done, to compare a container with."""
+
+    async def sightings(self) -> set[Sighting]:
+        """Every container with a cgroup, and so with a task: `("cgroup", id)`."""
 
     def watch(self, id: str) -> None:
         """From now on `changes` tells of this container's freezer."""
@@ -454,6 +399,23 @@ class Host:
     processes: Processes
     cgroups: Cgroups
     clock: Clock
+
+
+__all__ = [
+    "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host", "Images", "Links",
+    "LogQuery", "Netns", "Output", "Pipes", "Processes", "Records", "Rootfs", "Sighting", "Stdio",
+    "Task", "Tasks", "Ticks", "Traffic", "User", "sighted", "within",
+]  # fmt: skip
+
+
+async def sighted(host: Host) -> set[Sighting]:
+    """All that the ports can tell of at once: a few reads, however many containers there are."""
+    return set[Sighting]().union(
+        await host.rootfs.sightings(),
+        await host.netns.sightings(),
+        await host.links.sightings(),
+        await host.cgroups.sightings(),
+    )
 
 
 async def within(seconds: float, wait: Any) -> bool:

@@ -43,6 +43,18 @@ UNLIMITED = 1 << 62
 """Above this, v1's memory limit means none (it writes the largest page-aligned number)."""
 
 
+LIMITS_V1 = {
+    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes"),
+    "cpu": ("cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"),
+    "cpuset": ("cpuset.cpus", "cpuset.mems"),
+    "pids": ("pids.max",),
+}
+LIMITS_V2 = {
+    "": ("memory.max", "memory.swap.max", "memory.low", "cpu.weight", "cpu.max", "cpuset.cpus", "cpuset.mems", "pids.max"),
+}
+"""The files of each hierarchy that say what a container may use."""
+
+
 class KernelCgroups:
     """The port `Cgroups` on the real kernel. `root` is where cgroups are mounted."""
 
@@ -59,6 +71,18 @@ class KernelCgroups:
     def path(self, id: str) -> str:
         """The file a person reads to see the freezer: `freezer.state` or `cgroup.events`."""
         return os.path.join(self._dir("freezer", id), "cgroup.events" if self._unified else "freezer.state")
+
+    async def limits(self, id: str) -> str | None:
+        """What the kernel holds it to."""
+        return await short(self._limits, id)
+
+    def _limits(self, id: str) -> str | None:
+        lines = []
+        for controller, files in (LIMITS_V2 if self._unified else LIMITS_V1).items():
+            for name in files:
+                with suppress(OSError):
+                    lines.append(f"{name}: {_read(self._dir(controller, id), name)}")
+        return "\n".join(lines) or None
 
     # The freezer
 

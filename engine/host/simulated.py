@@ -6,23 +6,17 @@ It keeps the same promises as the real ports and passes the same contract test. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
-from engine.host import Exit, Facts, Freeze, Host, Task, User
-from engine.host.simulated_world import BUSYBOX, SimulatedTask, SimulatedWorld
+from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Ticks, Traffic, User
+from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
+from engine.host.simulated_world import BUSYBOX, SimulatedWorld
+from engine.host.simulated_world import Port as _Port
 from engine.model.container import Container, Endpoint
-from engine.model.errors import CannotRun, HostFailed, NotFound
+from engine.model.errors import HostFailed, NotFound
 from engine.model.image import Image
-from engine.model.interface import LogLine
 from engine.model.network import Network
-
-
-@dataclass
-class _Port:
-    world: SimulatedWorld
 
 
 class SimulatedRecords(_Port):
@@ -100,6 +94,9 @@ class SimulatedRootfs(_Port):
     async def sizes(self, mount_id: str) -> tuple[int, int]:
         return 0, 0
 
+    async def sightings(self) -> set[Sighting]:
+        return {("mount", id) for id in self.world.mounts} | {("layer", id) for id in self.world.layers}
+
 
 class SimulatedImages(_Port):
     async def load_all(self) -> list[Image]:
@@ -130,6 +127,9 @@ class SimulatedNetns(_Port):
 
     async def look(self, name: str) -> str | None:
         return "net:[4026531840]" if name in self.world.netns else None
+
+    async def sightings(self) -> set[Sighting]:
+        return {("netns", name) for name in self.world.netns}
 
     def path(self, name: str) -> str:
         return f"/simulated/netns/{name}"
@@ -174,6 +174,13 @@ class SimulatedLinks(_Port):
     async def look_address(self, endpoint: Endpoint, netns: str) -> str | None:
         return self.world.addresses.get(netns)
 
+    async def sightings(self) -> set[Sighting]:
+        plugs = self.world.plugs.items()
+        return {("plug", veth, bridge, owner) for veth, owner in plugs for bridge in self.world.bridges}
+
+    async def traffic(self, endpoint: Endpoint) -> Traffic | None:
+        return Traffic() if endpoint.veth in self.world.plugs else None
+
     async def counters(self) -> dict[str, tuple[int, int]]:
         return dict.fromkeys(self.world.plugs, (0, 0))
 
@@ -193,137 +200,6 @@ class SimulatedFirewall(_Port):
 
     async def refresh(self) -> None:
         return
-
-
-class SimulatedStdio(_Port):
-    async def make(self, id: str, log_path: str) -> None:
-        self.world.pipes.add(id)
-
-    async def drop(self, id: str, log_path: str) -> None:
-        self.world.pipes.discard(id)
-
-    async def look(self, id: str) -> str | None:
-        return "stdout stderr" if id in self.world.pipes else None
-
-    def paths(self, id: str) -> tuple[str, str]:
-        return f"/simulated/{id}/stdout", f"/simulated/{id}/stderr"
-
-    def log_path(self, id: str) -> str:
-        return f"/simulated/{id}-json.log"
-
-    async def read(self, id: str, *, follow: bool, tail: int | None) -> AsyncIterator[LogLine]:
-        yield LogLine(stream="stdout", time=self.world.time, log=b"hello\n")
-
-    def on_trouble(self, callback: Callable[[str], None]) -> None:
-        return  # memory has room for every line
-
-
-class SimulatedTasks:
-    """Processes that run until they are signalled. `world.stubborn` ones die only of SIGKILL."""
-
-    def __init__(self, world: SimulatedWorld) -> None:
-        self.world = world
-        self._exit_callbacks: list[Callable[[str, Exit], None]] = []
-
-    async def register(self, id: str, spec: dict[str, Any]) -> None:
-        self.world.specs[id] = spec
-
-    async def unregister(self, id: str) -> None:
-        self.world.specs.pop(id, None)
-
-    async def look_registered(self, id: str) -> str | None:
-        return "spec" if id in self.world.specs else None
-
-    async def create(self, id: str, stdout: str, stderr: str) -> int:
-        if id not in self.world.specs or id not in self.world.pipes:
-            raise HostFailed(f"cannot create the task of {id}: no spec or no pipes")
-        if self.world.specs[id]["process"]["args"][0] == "missing":
-            raise CannotRun('exec: "missing": executable file not found in $PATH', 127)
-        if id not in self.world.tasks:
-            self.world.pids += 1
-            self.world.tasks[id] = SimulatedTask(self.world.pids)
-        return self.world.tasks[id].pid
-
-    async def delete(self, id: str) -> None:
-        if id in self.world.tasks:
-            self._end(id, 137)
-            del self.world.tasks[id]
-
-    async def start(self, id: str) -> None:
-        task = self._task(id)
-        if task.status == "created":
-            task.status = "running"
-
-    async def look(self, id: str) -> Task | None:
-        task = self.world.tasks.get(id)
-        status = "paused" if task and task.frozen and task.status == "running" else task.status if task else ""
-        return Task(id=id, pid=task.pid, status=status, exit=task.exit) if task else None
-
-    async def all(self) -> list[Task]:
-        return [task for id in list(self.world.tasks) if (task := await self.look(id))]
-
-    async def kill(self, id: str, signal: int) -> None:
-        task = self._task(id)
-        if task.status == "stopped":
-            raise NotFound(f"cannot signal {id}: the process has ended")
-        if task.frozen and signal != 9:
-            task.pending = signal
-        elif signal == 9 or (signal == 15 and id not in self.world.stubborn):
-            self._end(id, 128 + signal)
-
-    async def wait(self, id: str) -> Exit:
-        task = self._task(id)
-        await task.ended.wait()
-        assert task.exit
-        return task.exit
-
-    async def pause(self, id: str) -> None:
-        self._task(id).frozen = True
-
-    async def resume(self, id: str) -> None:
-        task = self.world.tasks.get(id)
-        if task is None or task.status == "stopped":
-            return
-        task.frozen, pending, task.pending = False, task.pending, 0
-        if pending:
-            await self.kill(id, pending)
-
-    async def probe(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
-        return 0, b"ok\n"
-
-    async def forget_exec(self, id: str, exec_id: str) -> None:
-        return
-
-    def on_exit(self, callback: Callable[[str, Exit], None]) -> None:
-        self._exit_callbacks.append(callback)
-
-    def on_trouble(self, callback: Callable[[str], None]) -> None:
-        return
-
-    async def adopt(self, id: str) -> None:
-        task = self._task(id)
-        if task.exit:
-            for callback in self._exit_callbacks:
-                callback(id, task.exit)
-
-    def end(self, id: str, status: int = 0) -> None:
-        """The process ends by itself."""
-        self._end(id, status)
-
-    def _end(self, id: str, status: int) -> None:
-        task = self._task(id)
-        if task.status != "stopped":
-            started = task.status == "running"
-            task.status, task.frozen = "stopped", False
-            task.exit = Exit(pid=task.pid, status=status, at=self.world.time)
-            task.ended.set()
-            for callback in self._exit_callbacks if started else ():
-                callback(id, task.exit)
-
-    def _task(self, id: str) -> SimulatedTask:
-        if id not in self.world.tasks:
-            raise NotFound(f"there is no task {id}")
-        return self.world.tasks[id]
 
 
 class SimulatedCgroups(_Port):
@@ -346,8 +222,21 @@ class SimulatedCgroups(_Port):
     async def drop_parent(self) -> None:
         return
 
+    async def limits(self, id: str) -> str | None:
+        task = self.world.tasks.get(id)
+        return f"limits {task.limits}" if task else None
+
     async def usages(self, ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
         return {id: (0, 0, 0) for id in ids if id in self.world.tasks}
+
+    async def stats(self, id: str) -> CgroupStats | None:
+        return CgroupStats() if id in self.world.tasks else None
+
+    async def ticks(self) -> Ticks:
+        return Ticks(total=0, cpus=1)
+
+    async def sightings(self) -> set[Sighting]:
+        return {("cgroup", id) for id in self.world.tasks}
 
     def watch(self, id: str) -> None:
         return
@@ -387,6 +276,7 @@ def simulated(world: SimulatedWorld) -> Host:
         firewall=SimulatedFirewall(world),
         stdio=SimulatedStdio(world),
         tasks=SimulatedTasks(world),
+        processes=SimulatedProcesses(world),
         cgroups=SimulatedCgroups(world),
         clock=SimulatedClock(world),
     )

@@ -30,6 +30,15 @@ class SimulatedTask:
     """A signal that waits for the thaw."""
     exit: Exit | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SimulatedExec:
+    """A process that says back what it is told, and ends with its standard input."""
+
+    pid: int
+    exit: asyncio.Future[int] = field(default_factory=asyncio.Future)
 
 
 @dataclass
@@ -49,6 +58,10 @@ class SimulatedWorld:
     pipes: set[str] = field(default_factory=set)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: dict[str, SimulatedTask] = field(default_factory=dict)
+    execs: dict[tuple[str, str], SimulatedExec] = field(default_factory=dict)
+    channels: dict[str, list[Any]] = field(default_factory=dict)
+    """Who is attached, by container."""
+    exec_streams: dict[tuple[str, str], Any] = field(default_factory=dict)
     stubborn: set[str] = field(default_factory=set)
     """Ids of containers that ignore every signal but SIGKILL."""
     pids: int = 100
@@ -67,5 +80,11 @@ class SimulatedWorld:
             "addresses": dict(self.addresses),
             "pipes": set(self.pipes),
             "specs": set(self.specs),
+            "execs": set(self.execs),
             "tasks": {id: (t.status, t.frozen) for id, t in self.tasks.items()},
         }
+
+
+@dataclass
+class Port:
+    world: SimulatedWorld

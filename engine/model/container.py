@@ -101,6 +101,10 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
     """None in mode `none`, and while stopped."""
     signalled: tuple[int, ...] = ()
     """Signals sent since the last start."""
+    backoff: float = 0.0
+    """Seconds that the last restart by its policy waited; 0: none since somebody started it, or since it ran steadily."""
+    restart_at: datetime | None = None
+    """While restarting: when the back-off is over."""
     warnings: tuple[str, ...] = ()
     """What create dropped from the settings, and why."""
 
@@ -119,7 +123,7 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
         return Status.DEAD if self.run and self.run.way is Way.BROKEN else self.state.status
 
 
-OWN = ("HostConfig", "Layers", "Endpoint", "Held", "Run", "Signalled", "Warnings")
+OWN = ("HostConfig", "Layers", "Endpoint", "Held", "Run", "Signalled", "Backoff", "RestartAt", "Warnings")
 
 
 def to_disk(c: Container) -> bytes:

@@ -57,6 +57,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """Of a start that could not run its command: 126, 127 or 128."""
     ms: float = 0.0
     lesson: bool = False
+    compound: str = ""
+    """The verb it is a part of: a stop for `restart` is followed by a start for `restart`."""
     forget: Way | None = None
     """The end after which the record itself goes: UNDONE for create, DONE for remove."""
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from engine.flow.step import Operation, Step
 from engine.host import Host
 from engine.model.container import Container, Layers, State
-from engine.model.errors import Conflict, Invalid
+from engine.model.errors import Invalid
 from engine.model.image import Image
 from engine.model.interface import Params
 from engine.model.run import Way
@@ -21,7 +21,7 @@ from engine.model.settings import Config, HostConfig
 from engine.model.status import Status
 from engine.spec import built
 from engine.spec.decode import decode_create
-from engine.spec.identity import ATTEMPTS, check_name, hostname, new_id, random_name
+from engine.spec.identity import ATTEMPTS, check_name, free, hostname, new_id, random_name, taken
 from engine.spec.merge import command, log_config, merge
 from engine.spec.settings import adapt, verify, verify_networking
 from engine.steps.layers import MakeInitLayer, MakeWritableLayer, WriteSettings
@@ -97,8 +97,7 @@ def _notes(image: Image, host: Host) -> Iterable[str]:
 def identify(s: Settled, others: Iterable[Container], params: Params) -> Container:
     """Give it id, name and directories. Must be followed by the claim without an await. Raises `Conflict`."""
     id = new_id()
-    taken = {c.name: c.id for c in others}
-    name = _name(params.get("name") or "", id, taken)
+    name = _name(params.get("name") or "", id, tuple(others))
     path, args = command(s.config)
     mount_id = secrets.token_hex(32)
     chain = s.image.layers[-1].chain_id if s.image.layers else ""
@@ -118,14 +117,8 @@ def identify(s: Settled, others: Iterable[Container], params: Params) -> Contain
     )
 
 
-def _name(wanted: str, id: str, taken: dict[str, str]) -> str:
+def _name(wanted: str, id: str, others: tuple[Container, ...]) -> str:
     if wanted:
-        name = check_name(wanted)
-        if name in taken:
-            raise Conflict(
-                f'the container name "/{name}" is already in use by container "{taken[name]}"',
-                "remove or rename that container, or take another name",
-            )
-        return name
-    free = (name for attempt in range(ATTEMPTS) if (name := random_name(attempt)) not in taken)
-    return next(free, id[:12])
+        return free(check_name(wanted), others)
+    names = taken(others)
+    return next((name for attempt in range(ATTEMPTS) if (name := random_name(attempt)) not in names), id[:12])

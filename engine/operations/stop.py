@@ -8,7 +8,7 @@ from engine.model.container import Container
 from engine.model.interface import Params
 from engine.model.status import Status
 from engine.steps import teardown
-from engine.steps.end import Insist, RecordExit, SendSignal, WaitForExit
+from engine.steps.end import CancelRestart, Insist, RecordExit, SendSignal, WaitForExit
 from engine.steps.task import Freeze
 
 STOP_SECONDS = 10
@@ -23,9 +23,11 @@ def grace(c: Container, params: Params) -> float:
     return float(STOP_SECONDS if seconds is None else seconds)
 
 
-def stop(c: Container, signal: int, seconds: float) -> Operation[Host, Container]:
-    """`seconds`: the grace time; negative: wait for ever."""
+def stop(c: Container, signal: int, seconds: float, *, manual: bool = True) -> Operation[Host, Container]:
+    """`seconds`: the grace time; negative: wait for ever. `manual`: somebody asked for it, so no policy starts it again."""
+    if c.status is Status.RESTARTING:
+        return Operation("stop", (CancelRestart(),))
     # A frozen process takes the signal when it thaws; asked first, it wakes up to it.
     thaw: tuple[Step[Host, Container], ...] = (Reverse(Freeze()),) if c.status is Status.PAUSED else ()
     down = tuple(step for step in teardown(c) if step.name != Freeze.__name__)
-    return Operation("stop", (SendSignal(signal), *thaw, WaitForExit(seconds), Insist(), RecordExit(), *down))
+    return Operation("stop", (SendSignal(signal, manual), *thaw, WaitForExit(seconds), Insist(manual), RecordExit(), *down))

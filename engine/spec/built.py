@@ -53,6 +53,7 @@ BUILT: Mapping[type, frozenset[str]] = {
         {
             "ContainerIDFile",  # The client's own note of what it did.
             "AutoRemove",
+            "RestartPolicy",
             "ConsoleSize",  # Of a terminal; a container with one is refused below.
             "Annotations",
             "CapAdd",
@@ -115,7 +116,6 @@ REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
         "PortBindings": (asked, "ports cannot be published"),
         "PublishAllPorts": (asked, "ports cannot be published"),
         "Links": (asked, "containers cannot be linked"),
-        "RestartPolicy": (lambda policy: policy.name not in ("", "no"), "nothing is restarted"),
         "Privileged": (asked, "containers cannot have the host's devices"),
         "Devices": (asked, "containers cannot have the host's devices"),
         "DeviceCgroupRules": (asked, "containers cannot have the host's devices"),

@@ -10,16 +10,18 @@ from engine.model.run import Mark, Way
 def happened(before: Container | None, after: Container | None) -> list[Happened]:
     """Docker's events for one saved change, in Docker's order (reference 4.14)."""
     if after is None:
-        return [*_died(before), _container(before, "destroy")] if before and before.run and before.run.verb == "remove" else []
+        return [*_died(before), container_event(before, "destroy")] if before and before.run and before.run.verb == "remove" else []
     events = _network(before, after)
     known = len(before.signalled) if before else 0
-    events += [_container(after, "kill", signal=str(signal)) for signal in after.signalled[known:]]
+    events += [container_event(after, "kill", signal=str(signal)) for signal in after.signalled[known:]]
     was, now = before.state.health if before else None, after.state.health
     # Only a probe's result is told; start, pause and exit change the status without a word.
     if was and now and was.log != now.log and was.status != now.status:
-        events.append(_container(after, f"health_status: {now.status}"))
+        events.append(container_event(after, f"health_status: {now.status}"))
+    if after.state.oom_killed and before and not before.state.oom_killed:
+        events.append(container_event(after, "oom"))
     if before and before.name != after.name:
-        events.append(_container(after, "rename", oldName=f"/{before.name}"))
+        events.append(container_event(after, "rename", oldName=f"/{before.name}"))
     if after.run and not after.run.open and before and before.run and before.run.open:
         events += _ended(after)
     return events
@@ -29,8 +31,10 @@ def _ended(c: Container) -> list[Happened]:
     """What the end of a run is worth telling. A remove ends with its record."""
     assert c.run
     events = _died(c) if c.run.verb != "remove" else []
-    if c.run.way is Way.DONE and c.run.verb in ("create", "start", "pause", "unpause", "stop"):
-        events.append(_container(c, c.run.verb))
+    if c.run.way is Way.DONE and c.run.verb in ("create", "start", "pause", "unpause", "stop", "update"):
+        events.append(container_event(c, c.run.verb))
+    if c.run.way is Way.DONE and c.run.compound and c.run.verb == "start":
+        events.append(container_event(c, c.run.compound))
     return events
 
 
@@ -39,7 +43,7 @@ def _died(c: Container) -> list[Happened]:
     if not (c.run and any(row.step == "RecordExit" and row.mark is Mark.DONE for row in c.run.rows)):
         return []
     lived = int((c.state.finished_at - c.state.started_at).total_seconds())
-    return [_container(c, "die", exitCode=str(c.state.exit_code), execDuration=str(lived))]
+    return [container_event(c, "die", exitCode=str(c.state.exit_code), execDuration=str(lived))]
 
 
 def _network(before: Container | None, after: Container) -> list[Happened]:
@@ -51,6 +55,7 @@ def _network(before: Container | None, after: Container) -> list[Happened]:
     return [Happened(type="network", action="connect" if now else "disconnect", id=e.network_id, attributes=attributes)]
 
 
-def _container(c: Container, action: str, **attributes: str) -> Happened:
+def container_event(c: Container, action: str, **attributes: str) -> Happened:
+    """An event of a container, with the attributes every one of them has."""
     own = {"image": c.config.image, "name": c.name}
     return Happened(type="container", action=action, id=c.id, attributes=(c.config.labels or {}) | own | attributes)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 
-from engine.model.container import NAME
-from engine.model.errors import Invalid
+from engine.model.container import NAME, Container
+from engine.model.errors import Conflict, Invalid
 from engine.model.settings import Config
 
 ADJECTIVES = (
@@ -48,6 +49,26 @@ def check_name(name: str) -> str:
             "take at least two of a-z A-Z 0-9 _ . - and begin with a letter or a digit",
         )
     return bare
+
+
+def taken(records: Iterable[Container]) -> dict[str, str]:
+    """Every name that is somebody's, or is being taken by a rename on its way, with the container's id."""
+    found: dict[str, str] = {}
+    for c in records:
+        found[c.name] = c.id
+        if c.run and c.run.open:
+            found |= dict.fromkeys((row.args["new"] for row in c.run.rows if row.step == "TakeName"), c.id)
+    return found
+
+
+def free(name: str, records: Iterable[Container]) -> str:
+    """The name. Raises `Conflict` when it is taken."""
+    if id := taken(records).get(name):
+        raise Conflict(
+            f'the container name "/{name}" is already in use by container "{id}"',
+            "remove or rename that container, or take another name",
+        )
+    return name
 
 
 def random_name(attempt: int = 0) -> str:

@@ -32,6 +32,14 @@ class _Kill(Struct, forbid_unknown_fields=True):
     signal: str | None = None
 
 
+class _Rename(Struct, forbid_unknown_fields=True):
+    name: str = ""
+
+
+class _Update(Struct, forbid_unknown_fields=True):
+    body: dict[str, Any] = {}
+
+
 class _Remove(Struct, forbid_unknown_fields=True):
     force: bool = False
     v: bool = False
@@ -41,6 +49,9 @@ PARAMS: Mapping[Verb, type[Struct]] = {
     Verb.CREATE: _Create,
     Verb.STOP: _Stop,
     Verb.KILL: _Kill,
+    Verb.RESTART: _Stop,
+    Verb.RENAME: _Rename,
+    Verb.UPDATE: _Update,
     Verb.REMOVE: _Remove,
 }
 """What a verb can be told; every other takes nothing."""
@@ -90,7 +101,8 @@ def refuse(verb: Verb, c: Container, *, forced: bool) -> None:
         case Answer.CONFLICT:
             raise Conflict(f"cannot {verb} {c.name}: it is {c.status}", _remedy(verb, c.status))
         case Answer.ERROR:
-            raise EngineError(f"cannot {verb} {c.name}: it is {c.status}, not paused")
+            what = ", not paused" if verb is Verb.UNPAUSE else ""
+            raise EngineError(f"cannot {verb} {c.name}: it is {c.status}{what}", _remedy(verb, c.status))
         case Answer.GO:
             return
 
@@ -101,6 +113,12 @@ def _remedy(verb: Verb, status: Status) -> str:
             return "unpause and stop it first, or use force"
         case Status.PAUSED:
             return "unpause it first"
+        case _ if verb is Verb.UNPAUSE:
+            return ""
+        case Status.RESTARTING if verb is Verb.REMOVE:
+            return "stop it first, or use force"
+        case Status.RESTARTING:
+            return "wait for its next start, or stop it"
         case Status.RUNNING:
             return "stop it first, or use force"
         case Status.REMOVING | Status.CREATING:

@@ -66,7 +66,7 @@ def build(c: Container, facts: Facts, user: User, root: str, netns: str, directo
     linux: Object = {
         "namespaces": _namespaces(hc, netns),
         "cgroupsPath": cgroups_path(c, facts),
-        "resources": _resources(hc),
+        "resources": resources(hc),
         "sysctl": _sysctl(c, facts),
         "maskedPaths": list(MASKED_PATHS if hc.masked_paths is None else hc.masked_paths),
         "readonlyPaths": list(READONLY_PATHS if hc.readonly_paths is None else hc.readonly_paths),
@@ -176,7 +176,8 @@ def _seccomp(hc: HostConfig, facts: Facts) -> Object | None:
     return seccomp.custom(asked, held, facts.architecture, facts.kernel)
 
 
-def _resources(hc: HostConfig) -> Object:
+def resources(hc: HostConfig) -> Object:
+    """`linux.resources`: the limits, and which devices may be opened."""
     found: Object = {
         "devices": [
             {"allow": False, "access": "rwm"},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from engine.host import Freeze
 from engine.model.container import NEVER, Container
 from engine.model.image import Image
 from engine.model.network import Network
 from engine.model.run import Mark
+from engine.model.settings import RestartPolicy
 from engine.model.status import Status
 from engine.model.world import ContainerRow, Freezer, ImageRow, LayerRow, NetworkRow
 
@@ -14,7 +17,9 @@ LONGEST = 160
 """Characters of a text on a row: a row goes out with every step."""
 
 
-def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] = ()) -> ContainerRow:
+def container_row(
+    c: Container, freeze: Freeze | None, missing: tuple[str, ...] = (), probe_due: datetime | None = None
+) -> ContainerRow:
     run = c.run if c.run and c.run.open else None
     health, layers, plugged = c.state.health, c.layers, c.endpoint if "PlugVeth" in c.held else None
     return ContainerRow(
@@ -33,6 +38,14 @@ def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] 
         health=health.status if health else "",
         streak=health.failing_streak if health else 0,
         probes="".join("." if probe.exit_code == 0 else "x" for probe in health.log) if health else "",
+        probe_due=probe_due if c.status.alive else None,
+        policy=policy(c.host_config.restart_policy),
+        restarts=c.restart_count,
+        restart_at=c.restart_at,
+        oom=c.state.oom_killed,
+        manual=c.has_been_manually_stopped,
+        terminal=c.config.tty,
+        stdin=c.config.open_stdin,
         freezer=freezer(c, freeze),
         mount_id=layers.mount_id if layers else "",
         init_id=layers.init_id if layers else "",
@@ -48,6 +61,13 @@ def container_row(c: Container, freeze: Freeze | None, missing: tuple[str, ...] 
         of=len(run.rows) if run else 0,
         lesson=run.lesson if run else False,
     )
+
+
+def policy(asked: RestartPolicy) -> str:
+    """`on-failure:3`, as people write it; empty for none."""
+    if asked.name in ("", "no"):
+        return ""
+    return f"{asked.name}:{asked.maximum_retry_count}" if asked.maximum_retry_count else asked.name
 
 
 def _cut(text: str) -> str:

@@ -32,7 +32,7 @@ def verify(config: Config, host_config: HostConfig, facts: Facts) -> tuple[HostC
     warnings: list[str] = []
     _config(config, warnings)
     _modes(host_config)
-    _restart(host_config)
+    verify_restart_policy(host_config)
     _names(host_config)
     _gateway(config, host_config)
     capabilities.check(host_config.cap_add or (), host_config.cap_drop or (), facts.capabilities)
@@ -123,7 +123,8 @@ def _modes(hc: HostConfig) -> None:
         raise bad("ShmSize", hc.shm_size, "is negative", "give bytes, or 0 for 64 MiB")
 
 
-def _restart(hc: HostConfig) -> None:
+def verify_restart_policy(hc: HostConfig) -> None:
+    """Raises `Invalid`."""
     name, count = hc.restart_policy.name, hc.restart_policy.maximum_retry_count
     if name not in ("", "no", "always", "unless-stopped", "on-failure"):
         raise bad("RestartPolicy.Name", name, "is unknown", "take no, always, unless-stopped or on-failure")

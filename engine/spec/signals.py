@@ -28,3 +28,8 @@ def parse_signal(text: str) -> int:
     elif text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= LAST:
         return int(text)
     raise Invalid(f"{text!r} is no signal", f"give a name such as SIGTERM, RTMIN+3, or a number from 1 to {LAST}")
+
+
+def ends(stop_signal: str, signal: int) -> bool:
+    """Is this signal meant to end a container with that configured stop signal? Without one, every signal is (reference 4.2)."""
+    return signal == NAMES["KILL"] or not stop_signal or signal == parse_signal(stop_signal)

@@ -37,6 +37,8 @@ def human_status(c: Container, now: datetime) -> str:
     state = c.state
     if c.status.alive:
         return f"Up {human_duration(now - state.started_at)}{_remark(state)}"
+    if c.status is Status.RESTARTING:
+        return f"Restarting ({state.exit_code}) {human_duration(now - state.finished_at)} ago"
     if c.status is Status.EXITED:
         if state.finished_at == NEVER:
             return ""

@@ -12,7 +12,7 @@ from engine.host import Exit, Host, within
 from engine.model.container import Container
 from engine.model.errors import DidNotHappen, NotFound
 from engine.model.status import Status
-from engine.spec import health
+from engine.spec import health, restarts
 from engine.steps.task import alive
 
 UNKNOWN_EXIT = 255
@@ -45,6 +45,8 @@ class SendSignal(Step[Host, Container]):
     """
 
     signal: int
+    manual: bool = True
+    """Somebody asked for it; False: the engine is shutting down, and its restart policy still holds."""
     do_is_final = True
     holds = False
 
@@ -62,7 +64,8 @@ class SendSignal(Step[Host, Container]):
             await host.tasks.kill(c.id, self.signal)
         except NotFound:
             return c
-        return replace(c, signalled=(*c.signalled, self.signal), has_been_manually_stopped=True)
+        manually = c.has_been_manually_stopped or self.manual
+        return replace(c, signalled=(*c.signalled, self.signal), has_been_manually_stopped=manually)
 
     async def undo(self, host: Host, c: Container) -> Container:
         return c
@@ -104,6 +107,7 @@ class WaitForExit(Step[Host, Container]):
         return await gone(host, c)
 
 
+@dataclass(frozen=True)
 class Insist(Step[Host, Container]):
     """Make sure it has ended
 
@@ -112,6 +116,7 @@ class Insist(Step[Host, Container]):
     sent.
     """
 
+    manual: bool = True
     do_is_final = True
     holds = False
 
@@ -139,7 +144,8 @@ class Insist(Step[Host, Container]):
             raise DidNotHappen(
                 f"cannot end {c.name}: no exit {INSIST_SECONDS:g} s after SIGKILL, {why}", "thaw it or look at its stack"
             )
-        return replace(c, signalled=(*c.signalled, int(signals.SIGKILL)), has_been_manually_stopped=True)
+        manually = c.has_been_manually_stopped or self.manual
+        return replace(c, signalled=(*c.signalled, int(signals.SIGKILL)), has_been_manually_stopped=manually)
 
     async def undo(self, host: Host, c: Container) -> Container:
         return c
@@ -154,6 +160,9 @@ class RecordExit(Step[Host, Container]):
     A process leaves one number behind, its exit status: 0 for success, 128 plus the signal's number when a signal ended
     it, so 143 for SIGTERM and 137 for SIGKILL. The shim has kept it. It is written into the record before anything is
     cleaned up, because it vanishes with the task.
+
+    Here it is also decided whether the container's restart policy will start it again: what the policy says, how it
+    ended, and whether somebody wanted it to end. Until then it waits, a little longer each time it fails at once.
     """
 
     do_is_final = True
@@ -182,10 +191,41 @@ class RecordExit(Step[Host, Container]):
             error="its end was not seen; the exit status is a guess" if seen.lost else "",
             health=health.closed(c.state.health) if c.state.health else None,
         )
-        return replace(c, state=state)
+        return restarts.after_exit(replace(c, state=state))
 
     async def undo(self, host: Host, c: Container) -> Container:
         return c
 
     async def evidence(self, host: Host, c: Container) -> str | None:
-        return None if c.state.status.alive else f"exit code {c.state.exit_code}"
+        if c.state.status.alive:
+            return None
+        again = f", to be started again at {c.restart_at:%T} UTC" if c.restart_at else ""
+        return f"exit code {c.state.exit_code}{again}"
+
+
+class CancelRestart(Step[Host, Container]):
+    """Start it no more
+
+    Between two starts of a container that keeps failing nothing exists of it but its layers and its record: no process
+    that a signal could reach. So there is one thing to do: take the date of the next start out of the record.
+    """
+
+    do_is_final = True
+    only_writes = True
+    holds = False
+
+    def title(self, c: Container, *, back: bool = False) -> str:
+        return f"Start {c.name} no more"
+
+    def look(self, host: Host, c: Container) -> tuple[str, ...]:
+        return (f"grep RestartAt {host.facts.root}/containers/{c.id}/config.v2.json",)
+
+    async def do(self, host: Host, c: Container) -> Container:
+        state = replace(c.state, status=Status.EXITED) if c.state.status is Status.RESTARTING else c.state
+        return replace(c, state=state, restart_at=None, has_been_manually_stopped=True)
+
+    async def undo(self, host: Host, c: Container) -> Container:
+        return c
+
+    async def evidence(self, host: Host, c: Container) -> str | None:
+        return None if c.state.status is Status.RESTARTING else "no start is due"

@@ -55,6 +55,9 @@ class MakeInitLayer(Step[Host, Container]):
         await host.rootfs.drop_layer(layers(c).init_id)
         return c
 
+    def sighting(self, c: Container) -> tuple[str, ...]:
+        return ("layer", layers(c).init_id)
+
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.rootfs.look_layer(layers(c).init_id)
 
@@ -96,6 +99,9 @@ class MakeWritableLayer(Step[Host, Container]):
     async def undo(self, host: Host, c: Container) -> Container:
         await host.rootfs.drop_layer(layers(c).mount_id, c.id)
         return c
+
+    def sighting(self, c: Container) -> tuple[str, ...]:
+        return ("layer", layers(c).mount_id)
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.rootfs.look_layer(layers(c).mount_id)
@@ -182,6 +188,9 @@ class MountLayers(Step[Host, Container]):
     async def undo(self, host: Host, c: Container) -> Container:
         await host.rootfs.unmount(layers(c).mount_id)
         return c
+
+    def sighting(self, c: Container) -> tuple[str, ...]:
+        return ("mount", layers(c).mount_id)
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.rootfs.look_mount(layers(c).mount_id)

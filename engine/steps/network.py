@@ -51,6 +51,9 @@ class MakeNetworkNamespace(Step[Host, Container]):
         await host.netns.drop(c.sandbox)
         return c
 
+    def sighting(self, c: Container) -> tuple[str, ...]:
+        return ("netns", c.sandbox)
+
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.netns.look(c.sandbox)
 
@@ -93,6 +96,9 @@ class PlugVeth(Step[Host, Container]):
     async def undo(self, host: Host, c: Container) -> Container:
         await host.links.unplug(endpoint(c), c.id)
         return c
+
+    def sighting(self, c: Container) -> tuple[str, ...]:
+        return ("plug", endpoint(c).veth, endpoint(c).bridge, c.id)
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.links.look_plug(endpoint(c), c.id)

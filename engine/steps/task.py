@@ -5,16 +5,32 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from engine.flow.step import Step
-from engine.host import Host, Task
+from engine.host import Host, Pipes, Task
 from engine.model.container import Container
 from engine.model.errors import HostFailed
 from engine.model.status import Status
 from engine.spec import health, oci
+from engine.spec.logs import output
 from engine.steps.layers import layers
 
 
 def alive(task: Task | None) -> bool:
     return task is not None and task.status != "stopped"
+
+
+def _pipes(host: Host, c: Container) -> Pipes:
+    return host.stdio.pipes(c.id, output(c))
+
+
+def _fifos(host: Host, c: Container) -> tuple[str, ...]:
+    pipes = _pipes(host, c)
+    return tuple(path for path in (pipes.stdin, pipes.stdout, pipes.stderr) if path)
+
+
+def _tail(host: Host, c: Container) -> tuple[str, ...]:
+    """How a person follows the log; nothing where none is kept."""
+    log = host.stdio.log_path(c.id, c.host_config.log_config.type)
+    return (f"tail -f {log}",) if log else ()
 
 
 class ConnectOutput(Step[Host, Container]):
@@ -23,6 +39,9 @@ class ConnectOutput(Step[Host, Container]):
     The process will write to its standard output and standard error like any other program. Here these are named pipes:
     files that hold nothing but pass bytes on. At the other end the engine reads, cuts the stream into lines, and appends
     each with its time to the container's log.
+
+    A container that was made with a standard input has a third pipe, in which the engine puts what is typed; one with a
+    terminal has a single pipe for all it says, because a terminal knows no difference between output and errors.
 
     A second tiny process, the keeper, holds the pipes open as well. If the engine dies, the container can go on writing,
     and the next engine reads what it said in the meantime.
@@ -34,18 +53,19 @@ class ConnectOutput(Step[Host, Container]):
         return "Write the last lines to the log and close the pipes" if back else "Connect stdout and stderr to the log"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
-        out, err = host.stdio.paths(c.id)
-        return (f"rm {out} {err}",) if back else (f"mkfifo {out} {err}", f"cat {out} >> {host.stdio.log_path(c.id)} &")
+        fifos = " ".join(_fifos(host, c))
+        log = host.stdio.log_path(c.id, c.host_config.log_config.type)
+        return (f"rm {fifos}",) if back else (f"mkfifo {fifos}", f"cat {_pipes(host, c).stdout} >> {log or '/dev/null'} &")
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
-        return (f"ls -l {' '.join(host.stdio.paths(c.id))}", f"tail -f {host.stdio.log_path(c.id)}")
+        return (f"ls -l {' '.join(_fifos(host, c))}", *_tail(host, c))
 
     async def do(self, host: Host, c: Container) -> Container:
-        await host.stdio.make(c.id, host.stdio.log_path(c.id))
+        await host.stdio.make(c.id, output(c))
         return c
 
     async def undo(self, host: Host, c: Container) -> Container:
-        await host.stdio.drop(c.id, host.stdio.log_path(c.id))
+        await host.stdio.drop(c.id)
         return c
 
     async def evidence(self, host: Host, c: Container) -> str | None:
@@ -124,13 +144,16 @@ class CreateTask(Step[Host, Container]):
         return (f"ls -l /proc/{pid}/ns", f"cat /proc/{pid}/cgroup")
 
     async def do(self, host: Host, c: Container) -> Container:
-        pid = await host.tasks.create(c.id, *host.stdio.paths(c.id))
+        pid = await host.tasks.create(c.id, _pipes(host, c))
         return replace(c, state=replace(c.state, pid=pid))
 
     async def undo(self, host: Host, c: Container) -> Container:
         await host.tasks.delete(c.id)
         await host.cgroups.drop(c.id)
         return replace(c, state=replace(c.state, pid=0))
+
+    def sighting(self, c: Container) -> tuple[str, ...]:
+        return ("cgroup", c.id)
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         task = await host.tasks.look(c.id)
@@ -157,7 +180,7 @@ class StartProcess(Step[Host, Container]):
         return (f"{runc} kill {c.id} KILL",) if back else (f"{runc} start {c.id}",)
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
-        return (f"ps -fp {c.state.pid or '<pid>'}", f"cat {host.stdio.log_path(c.id)}")
+        return (f"ps -fp {c.state.pid or '<pid>'}", *_tail(host, c))
 
     async def do(self, host: Host, c: Container) -> Container:
         await host.tasks.start(c.id)
@@ -171,7 +194,7 @@ class StartProcess(Step[Host, Container]):
             started_at=host.clock.now(),
             health=health.begun(c.state.health) if probed else None,
         )
-        return replace(c, state=state, signalled=(), has_been_started_before=True, has_been_manually_stopped=False)
+        return replace(c, state=state, signalled=(), restart_at=None, has_been_started_before=True)
 
     async def undo(self, host: Host, c: Container) -> Container:
         await host.tasks.delete(c.id)

@@ -8,12 +8,14 @@ from typing import Any
 
 from engine.core import Engine
 from engine.host import Host
-from engine.host.simulated import SimulatedTasks, simulated
+from engine.host.simulated import simulated
+from engine.host.simulated_process import SimulatedTasks
 from engine.host.simulated_world import SimulatedWorld
 from engine.model.container import from_disk
 from engine.model.status import FORCED, TRANSITIONS, Answer, Status, Verb
 from engine.monitor.exits import Exits
 from engine.networks import Networks
+from engine.recovery import recover
 from tests.engine.faults import Faults
 
 BODY = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
@@ -28,7 +30,7 @@ async def engine_on(world: SimulatedWorld, faults: Faults | None = None) -> Engi
         host = faults.wrap(host)
     engine = Engine(host, networks)
     Exits(engine)
-    await engine.recover()
+    await recover(engine)
     return engine
 
 
@@ -57,6 +59,21 @@ async def _exited(engine: Engine) -> None:
     await engine.do("kill", "web")
 
 
+async def _restarting(engine: Engine) -> None:
+    policy = {"RestartPolicy": {"Name": "on-failure"}}
+    await engine.do("create", "", {"name": "web", "body": BODY | {"HostConfig": policy}})
+    await engine.do("start", "web")
+    await end(engine, 7)
+
+
+async def end(engine: Engine, status: int) -> None:
+    """`web`'s process ends by itself."""
+    tasks: Any = engine.host.tasks
+    real: SimulatedTasks = getattr(tasks, "_port", tasks)
+    real.end(engine.resolve("web").id, status)
+    await settle(engine)
+
+
 async def _nothing(engine: Engine) -> None:
     return
 
@@ -66,6 +83,7 @@ REACH: dict[Status | None, Callable[[Engine], Awaitable[None]]] = {
     Status.CREATED: _created,
     Status.RUNNING: _running,
     Status.PAUSED: _paused,
+    Status.RESTARTING: _restarting,
     Status.EXITED: _exited,
 }
 """How to bring `web` into a status. Dead and removing are reached by faults only."""
@@ -77,10 +95,13 @@ async def act(engine: Engine, verb: Verb) -> None:
         case Verb.CREATE:
             await _created(engine)
         case Verb.EXITED:
-            tasks: Any = engine.host.tasks
-            real: SimulatedTasks = getattr(tasks, "_port", tasks)
-            real.end(engine.resolve("web").id, 7)
-            await settle(engine)
+            await end(engine, 7)
+        case Verb.AGAIN:
+            await engine.quietly(verb, engine.resolve("web").id)
+        case Verb.RENAME:
+            await engine.do(verb, "web", {"name": "other"})
+        case Verb.UPDATE:
+            await engine.do(verb, "web", {"body": {"CpuShares": 512}})
         case Verb.REMOVE:
             await engine.do(verb, "web", {"force": True})
         case _:
@@ -115,7 +136,8 @@ def picture(world: SimulatedWorld) -> dict[str, Any]:
     return {
         "records": sorted((c.name, str(c.status), c.held, bool(c.run and c.run.open)) for c in records),
         "things": {name: len(things) for name, things in world.owned().items()},
-        "tasks": sorted((t.status, t.frozen) for t in world.tasks.values()),
+        "tasks": sorted((t.status, t.frozen, str(t.limits)) for t in world.tasks.values()),
+        "shares": sorted((c.host_config.cpu_shares, c.restart_count) for c in records),
     }
 
 

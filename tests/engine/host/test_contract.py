@@ -23,6 +23,7 @@ from engine.model.run import Way
 from engine.model.status import Status, Verb
 from engine.monitor.exits import Exits
 from engine.networks import Networks
+from engine.recovery import recover
 from tests.engine.operations.test_laws import lawful
 from tests.engine.worlds import BODY, settle
 
@@ -50,7 +51,7 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await networks.open()
     engine = Engine(host, networks)
     Exits(engine)
-    await engine.recover()
+    await recover(engine)
     yield engine
     for c in list(engine.ledger.records.values()):
         await engine.do(Verb.REMOVE, c.id, {"force": True})

@@ -14,7 +14,7 @@ from engine.model.run import Mark, Move
 from engine.model.status import Status, Verb
 from tests.engine.worlds import BODY, act, cases, engine_on, settle, world_in
 
-FINAL_OR_FLEETING = {"SendSignal", "WaitForExit", "Insist", "RecordExit", "GiveUp"}
+FINAL_OR_FLEETING = {"SendSignal", "WaitForExit", "Insist", "RecordExit", "CancelRestart", "GiveUp"}
 """Steps with no way back, or with nothing to take back: the laws on undo say nothing of them."""
 
 
@@ -35,8 +35,9 @@ async def lawful(engine: Engine) -> set[str]:
     """Walk create, start and pause by hand, holding every step to the laws. Answers the steps that were held to them."""
     held: set[str] = set()
     c = await engine._new({"name": "web", "body": BODY})
-    for verb in (Verb.CREATE, Verb.START, Verb.PAUSE):
-        c, operation = engine._decide(verb, c, {})
+    params = {Verb.RENAME: {"name": "other"}, Verb.UPDATE: {"body": {"CpuShares": 512}}}
+    for verb in (Verb.CREATE, Verb.START, Verb.UPDATE, Verb.RENAME, Verb.PAUSE):
+        c, operation = engine.decide(verb, c, params.get(verb, {}))
         for step in operation.steps:
             if step.name == "StartProcess":
                 # Taking it back ends the task it runs in, so the laws hold for the two together.
@@ -64,7 +65,7 @@ async def test_absolute(verb: Verb, status: Status | None) -> None:
     operation = None
     if verb is not Verb.CREATE:
         c = engine.resolve("web")
-        c, operation = engine._decide(verb, c, {"force": True})
+        c, operation = engine.decide(verb, c, {"force": True})
     await act(engine, verb)
     await settle(engine)
     if verb is Verb.CREATE:

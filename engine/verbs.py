@@ -1,0 +1,86 @@
+"""What a verb means for a container now: the transition table is asked, and all that its steps need is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from signal import SIGTERM
+
+from msgspec.structs import replace
+
+from engine.flow.step import Operation
+from engine.host import Host
+from engine.model.container import Container
+from engine.model.errors import AlreadySo
+from engine.model.interface import Params
+from engine.model.status import Verb
+from engine.networks import Networks
+from engine.operations.again import again
+from engine.operations.create import create
+from engine.operations.exited import exited
+from engine.operations.kill import kill
+from engine.operations.pause import pause
+from engine.operations.remove import remove
+from engine.operations.rename import rename
+from engine.operations.restart import restart
+from engine.operations.start import start
+from engine.operations.stop import grace, stop
+from engine.operations.unpause import unpause
+from engine.operations.update import update
+from engine.spec.legality import refuse
+from engine.spec.signals import ends, parse_signal
+from engine.spec.updates import updated
+
+Decided = tuple[Container, Operation[Host, Container]]
+
+
+def decide(verb: Verb, c: Container, params: Params, *, host: Host, networks: Networks, others: Iterable[Container]) -> Decided:
+    """The record and the operation to walk on it. No await between this and the claim that follows.
+
+    Raises `AlreadySo`, `Conflict`, `Invalid` for what may not be.
+    """
+    refuse(verb, c, forced=bool(params.get("force")))
+    match verb:
+        case Verb.CREATE:
+            return c, create(c)
+        case Verb.START:
+            c = networks.wire(by_hand(c), others)
+            return c, start(c)
+        case Verb.AGAIN:
+            c = networks.wire(c, others)
+            return c, again(c)
+        case Verb.STOP:
+            return c, _stop(c, params)
+        case Verb.RESTART:
+            if c.status.up:
+                return c, restart(_stop(c, params))
+            c = networks.wire(by_hand(c), others)
+            return c, restart(start(c))
+        case Verb.KILL:
+            signal = parse_signal(params.get("signal") or "SIGKILL")
+            return c, kill(c, signal, is_stop_signal=ends(c.config.stop_signal, signal))
+        case Verb.PAUSE:
+            return c, pause(c)
+        case Verb.UNPAUSE:
+            return c, unpause(c)
+        case Verb.RENAME:
+            return c, rename(c, params.get("name") or "", others)
+        case Verb.UPDATE:
+            after, warnings = updated(c, params.get("body") or {}, host.facts)
+            return replace(c, warnings=warnings), update(c, after)
+        case Verb.REMOVE:
+            return c, remove(c)
+        case Verb.EXITED:
+            if (pid := params.get("pid")) and pid != c.state.pid:
+                raise AlreadySo(f"{c.name} stands by another process by now")
+            return c, exited(c)
+
+
+def by_hand(c: Container) -> Container:
+    """Somebody starts it: what its restart policy has counted is forgotten."""
+    return replace(c, restart_count=0, backoff=0.0, has_been_manually_stopped=False)
+
+
+def _stop(c: Container, params: Params) -> Operation[Host, Container]:
+    signal = params.get("signal") or c.config.stop_signal
+    manual = bool(params.get("manual", True))
+    return stop(c, parse_signal(signal) if signal else SIGTERM, grace(c, params), manual=manual)
