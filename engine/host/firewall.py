@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from engine.host import bell
+from engine.host.bell import Bell
 from engine.host.threads import short
 from engine.host.tools import ask, find, tell
 from engine.model.errors import Invalid
@@ -52,6 +54,9 @@ class NftFirewall:
         self.table = f"longshore{suffix}"
         self.chain = f"LONGSHORE{suffix}"
         self._networks: dict[str, Network] = {}
+        self._bell = Bell(bell.NETLINK_NETFILTER, bell.RULES)
+        self._listing = ""
+        self._listed_at = self._refreshed_at = -1
 
     async def make(self, network: Network) -> None:
         """The table, with this network in it. Raises `Unavailable` without nft, `HostFailed` with nft's words."""
@@ -71,18 +76,23 @@ class NftFirewall:
             await self._withdraw(iptables)
 
     async def look(self, network: Network) -> str | None:
-        """The masquerade rule, as nft lists it."""
-        code, listing, _ = await ask("nft", "list", "chain", "inet", self.table, "postrouting")
-        found = (line.strip() for line in listing.splitlines() if "masquerade" in line and network.subnet in line.split())
-        return None if code else next(found, None)
+        """The masquerade rule, as nft lists it; nft is asked again when the kernel says that some rule has changed."""
+        rings = self._bell.rings()
+        if rings != self._listed_at:
+            _, self._listing, _ = await ask("nft", "list", "chain", "inet", self.table, "postrouting")
+            self._listed_at = rings
+        lines = (line.strip() for line in self._listing.splitlines())
+        return next((line for line in lines if "masquerade" in line and network.subnet in line.split()), None)
 
     async def refresh(self) -> None:
         """Add the chain where forwarded packets are dropped by now: dockerd may start after us, or an admin flush its tables.
 
-        One question to nft, 3 ms, while there is nothing to do.
+        The kernel says whether any rule has changed since; only of legacy iptables' it does not.
         """
-        if self._networks:
+        rings = self._bell.rings()
+        if self._networks and (rings != self._refreshed_at or await short(_legacy_in_use)):
             await self._accept(rewrite=False)
+            self._refreshed_at = rings
 
     # Our own table
 

@@ -38,6 +38,13 @@ class MountTable:
                 self._read()
             return self._mounts.get(path)
 
+    def paths(self, fstype: str) -> list[str]:
+        """Where something of this file system type lies on top, relative to the directory."""
+        with self._lock:
+            if self._poll.poll(0):
+                self._read()
+            return [path[len(self._below) :] for path, mount in self._mounts.items() if mount.fstype == fstype]
+
     def _read(self) -> None:
         self._file.seek(0)
         lines = map(os.fsdecode, self._file.read().splitlines())

@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
+from engine.host import Sighting
+from engine.host.mounts import MountTable
 from engine.host.syscalls import CLONE_NEWNET, MNT_DETACH, MS_BIND, UMOUNT_NOFOLLOW, mount, setns, umount2, unshare
 from engine.host.threads import short
 from engine.host.tools import doing
@@ -33,6 +35,7 @@ class KernelNetns:
 
     def __init__(self, exec_root: str) -> None:
         self._dir = os.path.join(exec_root, "netns")
+        self._table = MountTable(os.path.realpath(self._dir))  # the kernel's mount table shows no symlinks
 
     def path(self, name: str) -> str:
         return os.path.join(self._dir, name)
@@ -53,6 +56,9 @@ class KernelNetns:
         """`net:[inode]`, as `readlink /proc/<pid>/ns/net` says it of a process inside."""
         number = await short(inode, self.path(name))
         return None if number is None else f"net:[{number}]"
+
+    async def sightings(self) -> set[Sighting]:
+        return {("netns", name) for name in await short(self._table.paths, "nsfs")}
 
 
 def inside(path: str, call: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from engine.host import Facts, User
+from engine.host import Facts, Sighting, User
 from engine.host.disk import make_directories, make_directory, names, read_text, remove_tree
 from engine.host.layers import LayerStore, content_size
 from engine.host.mounts import Mount, MountTable
@@ -104,6 +104,12 @@ class OverlayRootfs:
         merged = self.merged(mount_id)
         found = await short(self._table.get, merged)
         return _shown(merged, found) if found else None
+
+    async def sightings(self) -> set[Sighting]:
+        with doing("list the layers"):
+            layers = await short(names, self.layers.path)
+        mounts = [path.removesuffix("/merged") for path in await short(self._table.paths, "overlay")]
+        return {("mount", id) for id in mounts} | {("layer", id) for id in layers}
 
     async def make_directory(self, mount_id: str, path: str) -> None:
         with doing(f"make the working directory {path}"):

@@ -16,12 +16,15 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from engine.host.things import Traffic
+
 T = TypeVar("T")
 Attributes = dict[int, bytes]
 
 # <linux/netlink.h>
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_DUMP_INTR = 0x10
+NLM_F_REQUEST = 0x1
 NLM_F_REQUEST_DUMP = 0x301
 NLM_F_REQUEST_ACK = 0x5
 HEADER = struct.Struct("=IHHII")
@@ -55,9 +58,6 @@ class Link(Struct, frozen=True):
     alias: str
     mac: str
     mtu: int
-    rx: int
-    """Bytes received so far, seen from this end."""
-    tx: int
 
 
 class Address(Struct, frozen=True):
@@ -91,6 +91,19 @@ def routes() -> list[Route]:
     return [route for route in found if route.table != TABLE_LOCAL]
 
 
+def traffic(name: str) -> Traffic | None:
+    """What one link has counted; None when there is no such link."""
+    wanted = name.encode() + b"\0"
+    request = IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + struct.pack("=HH", 4 + len(wanted), IFLA_IFNAME) + wanted
+    try:
+        (payload,) = _ask(RTM_GETLINK, NLM_F_REQUEST, request)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return Traffic(*struct.unpack_from("=8Q", _attributes(payload, IFINFO.size)[IFLA_STATS64]))
+
+
 def delete_link(index: int) -> None:
     """Delete a link. One that is gone is fine: somebody was faster."""
     try:
@@ -122,7 +135,6 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 def parse_link(payload: bytes) -> Link:
     _, _, index, flags, _ = IFINFO.unpack_from(payload)
     found = _attributes(payload, IFINFO.size)
-    _, _, rx, tx = struct.unpack_from("=4Q", found.get(IFLA_STATS64, bytes(32)))
     return Link(
         index=index,
         name=_text(found, IFLA_IFNAME),
@@ -132,8 +144,6 @@ def parse_link(payload: bytes) -> Link:
         alias=_text(found, IFLA_IFALIAS),
         mac=found.get(IFLA_ADDRESS, b"").hex(":"),
         mtu=_number(found, IFLA_MTU),
-        rx=rx,
-        tx=tx,
     )
 
 
@@ -168,10 +178,19 @@ def _nexthops(data: bytes) -> tuple[int, ...]:
 
 def _order(kind: int, payload: bytes) -> None:
     """Ask for one change and wait for the answer. Raises `OSError` with the kernel's number."""
+    _ask(kind, NLM_F_REQUEST_ACK, payload)
+
+
+def _ask(kind: int, flags: int, payload: bytes) -> list[bytes]:
+    """Ask once; the messages of the answer. Raises `OSError` with the kernel's number."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-        kernel.send(HEADER.pack(HEADER.size + len(payload), kind, NLM_F_REQUEST_ACK, 1, 0) + payload)
-        for _, _, data in messages(kernel.recv(RECEIVE)):
-            _check(data)
+        kernel.send(HEADER.pack(HEADER.size + len(payload), kind, flags, 1, 0) + payload)
+        answers = []
+        for got, _, data in messages(kernel.recv(RECEIVE)):
+            if got == NLMSG_ERROR:
+                _check(data)
+            answers.append(data)
+        return answers
 
 
 def _check(data: bytes) -> None:
