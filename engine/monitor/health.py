@@ -1,100 +1,197 @@
-"""Health: a probe each interval for every running container that asks for it (reference, section 5)."""
+"""Health: a probe each interval for every running container that asks for it (reference, section 5).
+
+One monitor for each container, from the moment its record says running until it no longer does. It probes, writes the result
+down, sleeps. Whoever asks for a probe now wakes it, so there is never more than one probe in a container.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from engine.core import Engine
+from engine.host import Clock
 from engine.model.container import Container, Probe
-from engine.model.errors import EngineError
+from engine.model.errors import Conflict, EngineError
 from engine.model.status import Status
-from engine.spec import health, oci
+from engine.spec import health
 
 log = logging.getLogger(__name__)
 
-EXEC_ID = "health"
-"""One probe at a time for each container, always under this name, so a dead engine's last one can be found."""
+LOOK_SECONDS = 0.5
+"""Between two looks at a freezer that somebody has frozen behind our back."""
+
+
+class Execs(Protocol):
+    """What health needs of `engine.sessions.execs`: a probe is an ordinary exec."""
+
+    async def run(self, c: Container, command: tuple[str, ...], *, timeout: float, limit: int) -> tuple[int, bytes]:
+        """Exit code, and at most `limit` bytes of both outputs. Cancelled or out of time, the process is killed and reaped.
+
+        Raises a `TimeoutError` with the `output` so far when it runs for longer than `timeout` seconds.
+        """
 
 
 class Health:
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._monitors: dict[str, asyncio.Task[None]] = {}
+    """Writes the results into the records, and into `engine.probe_due` when the next one is due."""
+
+    def __init__(self, engine: Engine, execs: Execs) -> None:
+        self.engine, self.execs = engine, execs
+        self._wards: dict[str, _Ward] = {}
+        engine.on_probe = self.probe_now
         engine.ledger.listen(self._changed)
 
     def open(self) -> None:
-        """Begin with what a former engine left running."""
+        """Begin with what a former engine left running. Their status stays what it is."""
         for c in self.engine.ledger.records.values():
             self._changed(None, c)
 
     async def close(self) -> None:
-        for monitor in self._monitors.values():
-            monitor.cancel()
-        await asyncio.gather(*self._monitors.values(), return_exceptions=True)
+        for ward in self._wards.values():
+            ward.monitor.cancel()
+        await asyncio.gather(*(ward.monitor for ward in self._wards.values()), return_exceptions=True)
+
+    async def probe_now(self, c: Container) -> Probe:
+        """Run the check at once, or share in the one that runs. Raises `Conflict` where no probe can be."""
+        if c.id in self._wards and await self._frozen(c.id):
+            raise _frozen(c)
+        if ward := self._wards.get(c.id):
+            return await ward.ask()
+        raise Conflict(*_why_not(c))
 
     def _changed(self, before: Container | None, after: Container | None) -> None:
         c = after or before
         assert c
-        wanted = after is not None and after.status is Status.RUNNING and health.check(after.config) is not None
-        if wanted and c.id not in self._monitors:
-            self._monitors[c.id] = asyncio.create_task(self._monitor(c))
-        elif not wanted and c.id in self._monitors:
-            self._monitors.pop(c.id).cancel()
+        check = health.check(c.config) if after and c.status is Status.RUNNING else None
+        ward = self._wards.get(c.id)
+        if ward and (check is None or ward.pid != c.state.pid):
+            del self._wards[c.id]
+            ward.monitor.cancel()
+            self._due(c, None)
+        if check and c.id not in self._wards:
+            now = self.engine.host.clock.now()
+            thawed = before is not None and before.status is Status.PAUSED
+            ward = self._wards[c.id] = _Ward(c, check, now if thawed else health.last_looked_at(c.state, now))
+            ward.monitor = asyncio.create_task(self._look_after(ward))
 
-    async def _monitor(self, c: Container) -> None:
+    async def _look_after(self, ward: _Ward) -> None:
         """Probe for as long as it runs: what is in the way of one result (a full disk, no containerd) is told, and passes."""
-        check = health.check(c.config)
-        assert check
-        while True:
-            try:
-                await self._look_after(c, check)
-                return
-            except EngineError as error:
-                log.warning("cannot look after the health of %s: %s", c.name, error)
-                await self.engine.host.clock.sleep(check.interval)
+        clock = self.engine.host.clock
+        try:
+            while c := self.engine.ledger.get(ward.id):
+                now = clock.now()
+                pause = ward.check.pause(c.state.health or health.begun(None), c.state.started_at, now)
+                rest = max(0.0, pause - (now - ward.since).total_seconds())
+                self._due(c, now + timedelta(seconds=rest))
+                await ward.sleep(clock, rest)
+                self._due(c, None)
+                try:
+                    await self._look(ward)
+                except EngineError as error:
+                    log.warning("cannot look after the health of %s: %s", c.name, error)
+                    ward.answer(error)
+                ward.since = clock.now()
+        finally:
+            ward.answer(Conflict(f"the probe in {ward.name} was given up: it was stopped or paused meanwhile"))
 
-    async def _look_after(self, c: Container, check: health.Check) -> None:
-        await self.engine.host.tasks.forget_exec(c.id, EXEC_ID)
-        while True:
-            now = self.engine.ledger.get(c.id)
-            if now is None or now.state.health is None:
-                return
-            clock = self.engine.host.clock
-            await clock.sleep(check.pause(now.state.health, c.state.started_at, clock.now()))
-            after = partial(self._after, then=c, check=check, probe=await self._probe(c, check))
-            # A save that has begun is not cancelled with the monitor.
-            await asyncio.shield(self.engine.spawn(self.engine.ledger.note(c.id, after)))
+    async def _look(self, ward: _Ward) -> None:
+        """One result, unless the container is frozen: that says nothing of its health. Then until it is thawed."""
+        c = self.engine.ledger.records[ward.id]
+        probe = None if await self._frozen(c.id) else await self._probe(c, ward.check)
+        if probe is None or (probe.exit_code and await self._frozen(c.id)):
+            ward.answer(_frozen(c))
+            while await self._frozen(c.id):
+                await self.engine.host.clock.sleep(LOOK_SECONDS)
+            return
+        # A save that has begun is not cancelled with the monitor.
+        note = self.engine.ledger.note(c.id, lambda now: self._after(now, ward, probe))
+        await asyncio.shield(self.engine.spawn(note))
+        ward.answer(probe)
 
     async def _probe(self, c: Container, check: health.Check) -> Probe:
-        host = self.engine.host
-        started = host.clock.now()
+        clock = self.engine.host.clock
+        started = clock.now()
         try:
-            assert c.layers
-            groups = tuple(c.host_config.group_add or ())
-            user = await host.rootfs.user(c.layers.mount_id, c.config.user, groups)
-            process = oci.process(c, host.facts, user, check.command)
-            self._tell(c, f"exec_create: {' '.join(check.command)}")
-            self._tell(c, f"exec_start: {' '.join(check.command)}")
-            code, said = await host.tasks.probe(c.id, EXEC_ID, process, check.timeout, health.OUTPUT_LIMIT + 1)
+            code, said = await self.execs.run(c, check.command, timeout=check.timeout, limit=health.OUTPUT_LIMIT + 1)
             output = health.clip(said)
-            self._tell(c, "exec_die", exitCode=str(code))
-        except TimeoutError:
-            code, output = -1, health.timed_out(check.timeout)
+        except TimeoutError as error:
+            code, output = -1, health.timed_out(check.timeout, getattr(error, "output", b""))
         except EngineError as error:
             code, output = -1, str(error)
-        return Probe(start=started, end=host.clock.now(), exit_code=code, output=output)
+        return Probe(start=started, end=clock.now(), exit_code=code, output=output)
 
-    def _tell(self, c: Container, action: str, **attributes: str) -> None:
-        own = (c.config.labels or {}) | {"image": c.config.image, "name": c.name, "execID": EXEC_ID}
-        self.engine.events.publish("container", action, c.id, own | attributes)
+    async def _frozen(self, id: str) -> bool:
+        """Does the kernel hold it still? By us, by somebody else, or with the cgroup above it."""
+        freeze = await self.engine.host.cgroups.freezer(id)
+        return freeze is not None and freeze.kernel != "thawed"
 
-    @staticmethod
-    def _after(now: Container, then: Container, check: health.Check, probe: Probe) -> Container | None:
-        if now.status is not Status.RUNNING or now.state.pid != then.state.pid or now.state.health is None:
-            return None
-        after = health.after_probe(now.state.health, probe, now.state.started_at, check.start_period, check.retries)
+    def _due(self, c: Container, at: datetime | None) -> None:
+        if at is None:
+            self.engine.probe_due.pop(c.id, None)
+        else:
+            self.engine.probe_due[c.id] = at
+        self.engine.publish(c)
+
+    def _after(self, now: Container, ward: _Ward, probe: Probe) -> Container | None:
+        if self._wards.get(now.id) is not ward:
+            return None  # paused, stopped or started anew since the probe began
+        before, check = now.state.health or health.begun(None), ward.check
+        after = health.after_probe(before, probe, now.state.started_at, check.start_period, check.retries)
         return replace(now, state=replace(now.state, health=after))
+
+
+class _Ward:
+    """One process that is looked after. `since`: when the interval before the next probe began."""
+
+    monitor: asyncio.Task[None]
+
+    def __init__(self, c: Container, check: health.Check, since: datetime) -> None:
+        self.id, self.name, self.pid = c.id, c.name, c.state.pid
+        self.check, self.since = check, since
+        self._asked: list[asyncio.Future[Probe]] = []
+        self._nap: asyncio.Task[None] | None = None
+
+    async def sleep(self, clock: Clock, seconds: float) -> None:
+        """So long, or until somebody asks."""
+        if self._asked:  # before the first interval had begun
+            return
+        self._nap = asyncio.create_task(clock.sleep(seconds))
+        try:
+            await asyncio.wait((self._nap,))
+        finally:
+            self._nap.cancel()
+
+    async def ask(self) -> Probe:
+        """The result of the probe that runs or, where none does, of one that begins now."""
+        result: asyncio.Future[Probe] = asyncio.get_running_loop().create_future()
+        self._asked.append(result)
+        if self._nap:
+            self._nap.cancel()
+        return await result
+
+    def answer(self, outcome: Probe | EngineError) -> None:
+        asked, self._asked = self._asked, []
+        for result in asked:
+            if result.done():  # who asked has gone
+                continue
+            if isinstance(outcome, EngineError):
+                result.set_exception(outcome)
+            else:
+                result.set_result(outcome)
+
+
+def _why_not(c: Container) -> tuple[str, str]:
+    cannot = f"cannot probe {c.name}: "
+    if health.check(c.config) is None:
+        return f"{cannot}it has no health check", "create one with a check: --health-cmd"
+    if c.status is Status.PAUSED:
+        return f"{cannot}it is paused", "unpause it first"
+    return f"{cannot}it is not running but {c.status}", "start it first"
+
+
+def _frozen(c: Container) -> Conflict:
+    return Conflict(f"cannot probe {c.name}: its processes are frozen", "thaw it, or the cgroup above it")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.model.container import Health, Probe
+from engine.model.container import Health, Probe, State
 from engine.model.settings import Config
 from engine.spec.words import go_duration
 
@@ -77,6 +77,12 @@ def after_probe(health: Health, probe: Probe, started_at: datetime, start_period
     early = health.status == STARTING and (probe.start - started_at).total_seconds() < start_period
     streak = health.failing_streak if early else health.failing_streak + 1
     return Health(status=UNHEALTHY if streak >= retries else health.status, failing_streak=streak, log=log)
+
+
+def last_looked_at(state: State, now: datetime) -> datetime:
+    """When the interval before the next probe began: at the end of the last one of this run, or at its start."""
+    ends = [probe.end for probe in state.health.log if probe.start >= state.started_at] if state.health else []
+    return min(now, max((state.started_at, *ends)))  # a clock that was set back must not make it wait for long
 
 
 def begun(health: Health | None) -> Health:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.container import Health, Probe
+from engine.model.container import Health, Probe, State
 from engine.model.settings import Config, Healthcheck
 from engine.spec import health
 
@@ -92,6 +92,17 @@ def test_begin_and_close_keep_the_log() -> None:
     assert health.begun(old) == Health(log=old.log)
     assert health.begun(None) == Health()
     assert health.closed(old) == Health(status="unhealthy", failing_streak=2, log=old.log)
+
+
+def test_the_interval_is_counted_from_the_last_look_at_this_process() -> None:
+    def looked(*ends: float) -> float:
+        state = State(started_at=START, health=Health(log=tuple(probe(0, at=end - 1) for end in ends)))
+        return (health.last_looked_at(state, START + timedelta(seconds=60)) - START).total_seconds()
+
+    assert looked() == looked(-5) == 0  # that one was of the run before
+    assert looked(-5, 20) == 20
+    assert looked(100) == 60  # the clock was set back since
+    assert health.last_looked_at(State(started_at=START), START) == START
 
 
 def test_texts() -> None:
