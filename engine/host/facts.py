@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from engine.host import Facts
-from engine.host.cgroups import ROOT, hierarchies
+from engine.host.cgroup_files import ROOT, hierarchies
 from engine.host.threads import short
 from engine.host.tools import ask, find
 from engine.spec import capabilities
@@ -40,8 +40,8 @@ async def read_facts(given: Facts, cgroup_root: str = ROOT) -> Facts:
     """
     return replace(
         await short(_from_kernel, given, cgroup_root),
-        containerd_version=await _version("containerd"),
-        runc_version=await _version("runc"),
+        containerd_version=await version_of("containerd"),
+        runc_version=await version_of("runc"),
     )
 
 
@@ -118,7 +118,7 @@ def _bounding_set() -> int:
         return next(int(line.split()[1], 16) for line in file if line.startswith("CapBnd:"))
 
 
-async def _version(program: str) -> str:
+async def version_of(program: str) -> str:
     """The program's own version, `1.6.20~ds1` or `1.1.5+ds1`; empty when it is not installed."""
     if find(program) is None:
         return ""

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from engine.host import Facts, Freeze
-from engine.host.cgroups import ROOT, KernelCgroups, hierarchies
+from engine.host.cgroup_files import ROOT, directory_of, hierarchies, slice_directory
+from engine.host.cgroups import KernelCgroups
 from engine.host.facts import cgroup2_mount
 from engine.model.errors import HostFailed
+from engine.spec.oci import cgroups_path
+from tests.engine.spec.made import container
 
 THAWED = Freeze(kernel="thawed", self_frozen=False, parent_frozen=False)
 
@@ -234,6 +237,86 @@ async def test_a_memory_limit_is_told() -> None:
     finally:
         await box.cgroups.drop(box.id)
         await box.cgroups.drop_parent()
+
+
+@pytest.mark.parametrize(
+    ("path", "directory"),
+    [
+        ("/longshore/abc", "longshore/abc"),
+        ("/abc", "abc"),
+        ("longshore.slice:longshore:abc", "longshore.slice/longshore-abc.scope"),
+        ("a-b-c.slice:longshore:abc", "a.slice/a-b.slice/a-b-c.slice/longshore-abc.scope"),
+        (":longshore:abc", "system.slice/longshore-abc.scope"),
+        ("-.slice:longshore:abc", "longshore-abc.scope"),
+        ("user.slice:ignored:user-own.slice", "user.slice/user-own.slice"),
+    ],
+)
+def test_where_a_cgroups_path_lies(path: str, directory: str) -> None:
+    assert directory_of(path) == directory
+
+
+def test_the_slices_directory_is_the_parent_of_the_scopes() -> None:
+    for slice in ("longshore.slice", "a-b-c.slice", "-.slice"):
+        assert os.path.dirname(directory_of(f"{slice}:longshore:abc")) == slice_directory(slice)
+
+
+@pytest.mark.parametrize("facts", [Facts(), Facts(cgroup_parent="a-b.slice", systemd_cgroup=True)], ids=["path", "systemd"])
+def test_the_port_looks_where_the_specification_says(facts: Facts) -> None:
+    c = container()
+    path = f"/sys/fs/cgroup/freezer/{directory_of(cgroups_path(c, facts))}/freezer.state"
+    assert KernelCgroups(facts).path(c.id) == path
+
+
+async def test_a_new_cgroup_of_the_old_name_is_read_anew(box: Box) -> None:
+    for _ in range(2):
+        box.make()
+        process = await box.run("sh", "-c", "while :; do :; done")
+        await until(lambda: moved(box))
+        box.switch_by_hand(True)
+        await box.until(Freeze(kernel="frozen", self_frozen=True, parent_frozen=False))
+        box.switch_by_hand(False)
+        process.kill()
+        await process.wait()
+        await box.cgroups.drop(box.id)
+        assert await box.cgroups.freezer(box.id) is None
+        assert await box.cgroups.usages((box.id,)) == {}
+
+
+async def moved(box: Box) -> bool:
+    return (await box.cgroups.usages((box.id,)))[box.id][0] > 0
+
+
+async def test_files_stay_open_only_while_the_container_is_watched(box: Box) -> None:
+    box.make()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        await box.cgroups.usages((box.id,))
+        await box.cgroups.freezer(box.id)
+        assert len(before) < len(os.listdir("/proc/self/fd")) <= len(before) + 5
+    box.cgroups.unwatch(box.id)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+async def test_sightings_name_the_containers_that_have_a_cgroup(box: Box) -> None:
+    assert await box.cgroups.sightings() == set()
+    box.make()
+    assert await box.cgroups.sightings() == {("cgroup", box.id)}
+
+
+async def test_stats_agree_with_the_kernels_files(box: Box) -> None:
+    assert await box.cgroups.stats(box.id) is None
+    box.make()
+    await box.run("sh", "-c", "while :; do :; done")
+    await until(lambda: moved(box))
+    before = await box.cgroups.ticks()
+    stats = await box.cgroups.stats(box.id)
+    assert stats and 0 < stats.cpu < 60 * 10**9 and stats.cpu_user + stats.cpu_kernel < 60 * 10**9
+    after = await box.cgroups.ticks()
+    assert before.cpus == os.cpu_count() and before.total <= after.total
+    if box.words == ("THAWED", "FROZEN"):
+        assert sum(stats.per_cpu) > 0 and len(stats.per_cpu) >= before.cpus
+        assert stats.memory_limit == 1 << 34 and stats.memory_max >= stats.memory
+        assert stats.memory_stat.keys() >= {"total_inactive_file", "pgfault", "hierarchical_memory_limit"}
 
 
 def test_paths_follow_the_driver() -> None:
