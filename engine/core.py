@@ -14,7 +14,6 @@ from signal import SIGKILL
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from engine.events import Events
 from engine.flow.hub import Hub
@@ -41,6 +40,7 @@ from engine.spec.legality import check, check_condition, find
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
 from engine.verbs import decide
+from engine.waits import moving, wait
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class Engine:
     async def steps(self, target: str) -> Plan:
         c = self.resolve(target)
         lesson = self.lessons.get(c.id)
-        return await lay_out(self.host, c, c.run, lesson, running=_moving(c))
+        return await lay_out(self.host, c, c.run, lesson, running=moving(c))
 
     async def inspect(self, target: str) -> Container:
         return self.resolve(target)
@@ -158,17 +158,7 @@ class Engine:
     async def wait(self, target: str, condition: str = "not-running") -> int:
         check_condition(condition)
         c = self.resolve(target)
-        finished, code = c.state.finished_at, c.state.exit_code
-        while True:
-            now = self.ledger.get(c.id)
-            code = now.state.exit_code if now else code
-            if now is None or (condition == "not-running" and _settled(now)):
-                return code
-            ended = now.state.finished_at != finished and not now.status.alive and not _moving(now)
-            # Who waits for a running container hears of its end also when a policy will start it again.
-            if ended and condition != "removed":
-                return code
-            await self._change()
+        return await wait(self.ledger, c, condition)
 
     async def logs(
         self,
@@ -296,7 +286,7 @@ class Engine:
         lesson = self.lessons.get(c.id)
         if lesson:
             lesson.leave()
-        if not (_moving(c) and c.run and c.run.verb == Verb.STOP):
+        if not (moving(c) and c.run and c.run.verb == Verb.STOP):
             return False
         if verb is Verb.STOP:
             seconds = grace(c, params)
@@ -312,7 +302,7 @@ class Engine:
         return True
 
     async def _idle(self, id: str) -> None:
-        while (c := self.ledger.get(id)) and _moving(c):
+        while (c := self.ledger.get(id)) and moving(c):
             await self._change()
 
     async def _change(self) -> None:
@@ -381,15 +371,6 @@ def _verb(word: str, params: Params) -> Verb:
         raise Invalid(f"there is no verb {word!r}", f"take one of {', '.join(ASKED)}")
     check(Verb(word), params)
     return Verb(word)
-
-
-def _settled(c: Container) -> bool:
-    """Neither running, nor about to be, nor on its way down."""
-    return not c.status.up and not _moving(c)
-
-
-def _moving(c: Container) -> bool:
-    return c.run is not None and (c.run.moving or to_be_started(c))
 
 
 async def _nobody_probes(c: Container) -> Probe:

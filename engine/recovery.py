@@ -36,11 +36,13 @@ async def _recover(engine: Engine, id: str) -> None:
     async with engine.ledger.lock(id):
         c = engine.ledger.records[id]
         try:
+            restarting = c.run is not None and c.run.open and c.run.compound == Verb.RESTART
             await _connect_output(engine, c)
             if c.run and c.run.open:
                 c = await engine.runner.resume(c)
             await _adopt(engine, c)
-            if (now := engine.ledger.get(id)) and to_be_started(now):
+            now = engine.ledger.get(id)
+            if now and (to_be_started(now) or (restarting and not now.status.up)):
                 await engine.walk(Verb.RESTART, id, NO_PARAMS)
         except EngineError as error:
             log.warning("cannot recover %s: %s", c.name, error)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -44,6 +44,15 @@ class Ledger(Generic[R]):
     def listen(self, listener: Callable[[R | None, R | None], None]) -> None:
         """Be told (before, after) in the tick of every change; None: did not exist, or is gone. Must not raise."""
         self._listeners.append(listener)
+
+    @contextmanager
+    def listening(self, listener: Callable[[R | None, R | None], None]) -> Iterator[None]:
+        """Be told for a while."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def listen_moves(self, listener: Callable[[R, int], None]) -> None:
         """Be told (record, row) in the tick in which a step's mark moves. Must not raise."""
@@ -110,5 +119,5 @@ class Ledger(Generic[R]):
             self._told[id] = after
         elif before is None:
             return
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(before, after)

@@ -78,5 +78,5 @@ class Exits:
             await self._record(id, 0, FIRST)
 
 
-def _killed(c: Container) -> Container | None:
-    return replace(c, state=replace(c.state, oom_killed=True)) if c.state.status.alive else None
+def _killed(c: Container) -> Container:
+    return replace(c, state=replace(c.state, oom_killed=True))

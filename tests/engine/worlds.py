@@ -89,6 +89,14 @@ REACH: dict[Status | None, Callable[[Engine], Awaitable[None]]] = {
 """How to bring `web` into a status. Dead and removing are reached by faults only."""
 
 
+PARAMS: dict[Verb, dict[str, Any]] = {
+    Verb.RENAME: {"name": "other"},
+    Verb.UPDATE: {"body": {"CpuShares": 512}},
+    Verb.REMOVE: {"force": True},
+}
+"""What a verb is told, where it must be told something."""
+
+
 async def act(engine: Engine, verb: Verb) -> None:
     """The verb on `web`, as a client or the kernel would bring it about."""
     match verb:
@@ -98,14 +106,8 @@ async def act(engine: Engine, verb: Verb) -> None:
             await end(engine, 7)
         case Verb.AGAIN:
             await engine.quietly(verb, engine.resolve("web").id)
-        case Verb.RENAME:
-            await engine.do(verb, "web", {"name": "other"})
-        case Verb.UPDATE:
-            await engine.do(verb, "web", {"body": {"CpuShares": 512}})
-        case Verb.REMOVE:
-            await engine.do(verb, "web", {"force": True})
         case _:
-            await engine.do(verb, "web")
+            await engine.do(verb, "web", PARAMS.get(verb, {}))
 
 
 def cases() -> list[tuple[Verb, Status | None]]:
@@ -137,7 +139,7 @@ def picture(world: SimulatedWorld) -> dict[str, Any]:
         "records": sorted((c.name, str(c.status), c.held, bool(c.run and c.run.open)) for c in records),
         "things": {name: len(things) for name, things in world.owned().items()},
         "tasks": sorted((t.status, t.frozen, str(t.limits)) for t in world.tasks.values()),
-        "shares": sorted((c.host_config.cpu_shares, c.restart_count) for c in records),
+        "shares": sorted(c.host_config.cpu_shares for c in records),
     }
 
 

@@ -62,6 +62,9 @@ async def strike(verb: Verb, status: Status | None, first: tuple[int, str], seco
     if verb is Verb.REMOVE and status in FORCED:
         # A forced remove is kill, then remove; each half is whole by itself.
         allowed.append(clean(Verb.KILL, status)[1])
+    if verb in (Verb.RESTART, Verb.AGAIN) and status in FORCED:
+        # A restart is stop, then start. And what cannot be started again stays ended.
+        allowed.append(clean(Verb.STOP, status)[1])
     assert picture(world) in allowed, f"{verb} from {status}, faults {first} {second}: in between"
     assert neighbour(world) == next_door
 

@@ -12,7 +12,7 @@ from engine.host.simulated_world import SimulatedWorld
 from engine.model.container import Container
 from engine.model.run import Mark, Move
 from engine.model.status import Status, Verb
-from tests.engine.worlds import BODY, act, cases, engine_on, settle, world_in
+from tests.engine.worlds import BODY, PARAMS, act, cases, engine_on, settle, world_in
 
 FINAL_OR_FLEETING = {"SendSignal", "WaitForExit", "Insist", "RecordExit", "CancelRestart", "GiveUp"}
 """Steps with no way back, or with nothing to take back: the laws on undo say nothing of them."""
@@ -35,9 +35,8 @@ async def lawful(engine: Engine) -> set[str]:
     """Walk create, start and pause by hand, holding every step to the laws. Answers the steps that were held to them."""
     held: set[str] = set()
     c = await engine._new({"name": "web", "body": BODY})
-    params = {Verb.RENAME: {"name": "other"}, Verb.UPDATE: {"body": {"CpuShares": 512}}}
     for verb in (Verb.CREATE, Verb.START, Verb.UPDATE, Verb.RENAME, Verb.PAUSE):
-        c, operation = engine.decide(verb, c, params.get(verb, {}))
+        c, operation = engine.decide(verb, c, PARAMS.get(verb, {}))
         for step in operation.steps:
             if step.name == "StartProcess":
                 # Taking it back ends the task it runs in, so the laws hold for the two together.
@@ -65,7 +64,7 @@ async def test_absolute(verb: Verb, status: Status | None) -> None:
     operation = None
     if verb is not Verb.CREATE:
         c = engine.resolve("web")
-        c, operation = engine.decide(verb, c, {"force": True})
+        c, operation = engine.decide(verb, c, {"force": True} | PARAMS.get(verb, {}))
     await act(engine, verb)
     await settle(engine)
     if verb is Verb.CREATE:
@@ -73,6 +72,10 @@ async def test_absolute(verb: Verb, status: Status | None) -> None:
         _, operation = c, None
         steps = [CATALOGUE[name]() for name in c.held]
         assert len(steps) == 3
+    elif verb is Verb.RESTART:
+        steps = [CATALOGUE[name]() for name in engine.resolve("web").held]
+        assert len(steps) == 11
+        c = engine.resolve("web")
     else:
         assert operation
         steps = [step for step in operation.steps if step.name not in FINAL_OR_FLEETING]

@@ -1,0 +1,47 @@
+"""Waiting for a container: every change of its record is looked at, so no end is missed however soon it starts again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.flow.ledger import Ledger
+from engine.model.container import Container
+from engine.model.status import Verb
+from engine.operations.restart import to_be_started
+
+
+async def wait(ledger: Ledger[Container], c: Container, condition: str) -> int:
+    """The exit code, once the condition holds (reference 1.3). `c`: the container as it is now."""
+    if condition == "not-running" and settled(c):
+        return c.state.exit_code
+    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    code, finished = c.state.exit_code, c.state.finished_at
+
+    def heard(before: Container | None, after: Container | None) -> None:
+        nonlocal code
+        told = after or before
+        if told is None or told.id != c.id or done.done():
+            return
+        ended = told.state.finished_at != finished
+        if ended and not told.status.alive:
+            code = told.state.exit_code
+        # Who waits for its end hears of it also when it is started again, by its policy or by a restart.
+        if after is None or (condition != "removed" and ended and (not moving(told) or _starting(told))):
+            done.set_result(code)
+
+    with ledger.listening(heard):
+        return await done
+
+
+def settled(c: Container) -> bool:
+    """Neither running, nor about to be, nor on its way down."""
+    return not c.status.up and not moving(c)
+
+
+def moving(c: Container) -> bool:
+    """An operation is on its way, or between the halves of a restart."""
+    return c.run is not None and (c.run.moving or to_be_started(c))
+
+
+def _starting(c: Container) -> bool:
+    return c.run is not None and (c.run.verb == Verb.START or to_be_started(c))
