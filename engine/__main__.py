@@ -139,7 +139,6 @@ async def _bring_up(engine: Engine, stack: AsyncExitStack) -> None:
     engine.hub.publish(EngineChanged(engine=row))
     execs = Execs(engine)
     exits, restarts, health, samples = Exits(engine), Restarts(engine), Health(engine, execs), Samples(engine)
-    engine.on_probe = health.probe_now
     await recover(engine)
     await execs.recover()
     await _first_image(engine, host)
