@@ -21,6 +21,8 @@ class Freezer(Struct, frozen=True, kw_only=True):
     parent_frozen: bool = False
     ms: float = 0.0
     """How long our last freeze or thaw took."""
+    since: datetime | None = None
+    """While freezing: since when. What is traced, or waits for a disk, may never be frozen."""
 
     @property
     def word(self) -> str:

@@ -87,6 +87,7 @@ def freezer(c: Container, freeze: Freeze | None) -> Freezer | None:
         self_frozen=freeze.self_frozen,
         parent_frozen=freeze.parent_frozen,
         ms=ms,
+        since=freeze.since,
     )
 
 

@@ -1,0 +1,100 @@
+"""What records hold and the kernel no longer has: somebody took it away behind our back.
+
+Most things are seen in one go, however many containers there are. What can be seen only one by one (an address inside, a FIFO,
+the specification) is looked at in turn, a few containers a second, and at once where a record has just changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.core import Engine
+from engine.flow.step import Step, held_steps
+from engine.host import Sighting, sighted
+from engine.model.container import Container
+from engine.model.errors import EngineError
+from engine.model.frames import NetworksChanged
+from engine.model.world import NetworkRow
+from engine.spec.rows import network_row
+
+log = logging.getLogger(__name__)
+
+BUDGET = 0.02
+"""Seconds of each round for looks at single containers; the first is had in any case."""
+
+
+@dataclass(eq=False)
+class _Held:
+    """What one record says should be there."""
+
+    c: Container
+    things: list[str] = field(default_factory=list)
+    """In the order of the steps."""
+    sightings: dict[Sighting, str] = field(default_factory=dict)
+    """The things that are seen in one go."""
+    others: list[Step[Any, Container]] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    """Of the others: what the last look has missed."""
+
+
+class Missing:
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.host = engine, engine.host
+        self._held: dict[str, _Held] = {}
+        """By container, the one looked at longest ago first."""
+
+    async def look(self, alive: Iterable[Container]) -> None:
+        """One round."""
+        await self._look_at_networks()
+        self._take(alive)
+        there = await sighted(self.host)
+        await self._look_closer()
+        for id, held in self._held.items():
+            gone = held.gone.union(held.sightings[each] for each in held.sightings.keys() - there)
+            missing = tuple([thing for thing in held.things if thing in gone]) if gone else ()
+            if self.engine.ledger.get(id) is held.c and missing != self.engine.missing.get(id, ()):
+                self.engine.missing[id] = missing
+                self.engine.publish(held.c)
+
+    def _take(self, alive: Iterable[Container]) -> None:
+        """Go by the records as they are now. An operation on its way is about to change what should be there."""
+        now = {c.id: c for c in alive if not (c.run and c.run.open)}
+        known = {id: held for id, held in self._held.items() if now.get(id) is held.c}
+        self._held = {id: _hold(c) for id, c in now.items() if id not in known} | known
+
+    async def _look_closer(self) -> None:
+        """Look at single containers, those whose record is new first, then the others in turn, until the time is up."""
+        until = time.monotonic() + BUDGET
+        for id, held in list(self._held.items()):
+            try:
+                held.gone = {step.thing for step in held.others if await step.evidence(self.host, held.c) is None}
+            except EngineError as error:  # its shim is dying, say: no reason not to look at the others
+                log.info("cannot look at %s: %s", held.c.name, error)
+            self._held[id] = self._held.pop(id)
+            if time.monotonic() > until:
+                return
+
+    async def _look_at_networks(self) -> None:
+        rows: dict[str, NetworkRow] = {}
+        for own in self.engine.networks.all.values():
+            up = bool(own.bridge) and await self.host.links.look_bridge(own.bridge) is not None
+            nat = bool(own.bridge) and await self.host.firewall.look(own) is not None
+            rows[own.name] = network_row(own, up=up, nat=nat)
+        if rows != self.engine.hub.world.networks:
+            self.engine.hub.publish(NetworksChanged(networks=rows))
+
+
+def _hold(c: Container) -> _Held:
+    held = _Held(c)
+    for step in held_steps(c):
+        if step.thing:
+            held.things.append(step.thing)
+            if sighting := step.sighting(c):
+                held.sightings[sighting] = step.thing
+            else:
+                held.others.append(step)
+    return held
