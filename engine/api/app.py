@@ -7,7 +7,7 @@ import logging
 from aiohttp import hdrs, web
 
 from engine import API_VERSION, MIN_API_VERSION, __version__
-from engine.api import containers, images, logs, networks, system, unbuilt, watch
+from engine.api import containers, images, logs, networks, stats, system, unbuilt, watch
 from engine.api.query import MAX_BODY
 from engine.api.reply import ENGINE, Handler, answer, api_version, version_of
 from engine.core import Engine
@@ -28,7 +28,7 @@ def build(engine: Engine) -> web.Application:
     app = web.Application(middlewares=[errors, gate], client_max_size=MAX_BODY)
     app[ENGINE] = engine
     app.on_response_prepare.append(_add_headers)
-    for nouns in (system, containers, logs, images, networks, unbuilt):
+    for nouns in (system, containers, logs, images, networks, stats, unbuilt):
         for method, path, handler in nouns.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9]+[.][0-9]+}" + path, handler)

@@ -11,7 +11,6 @@ PATHS = """
 GET    /containers/{name}/top
 GET    /containers/{name}/changes
 GET    /containers/{name}/export
-GET    /containers/{name}/stats
 POST   /containers/{name}/resize
 POST   /containers/{name}/restart
 POST   /containers/{name}/update
