@@ -117,7 +117,7 @@ class Engine:
     async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
         verb = _verb(verb, params)
         if verb is Verb.CREATE:
-            c = identify(await settle(self.host, params), self.ledger.records.values(), params)
+            c = identify(await settle(self.host, params, self.defaults.log), self.ledger.records.values(), params)
             operation = create(c)
         else:
             c, operation = self.decide(verb, self.resolve(target), params)
@@ -204,7 +204,7 @@ class Engine:
 
     async def _new(self, params: Params) -> Container:
         """A record for a container to be created. Its name is looked up and taken in one tick."""
-        settled = await settle(self.host, params)
+        settled = await settle(self.host, params, self.defaults.log)
         c = identify(settled, self.ledger.records.values(), params)
         self.ledger.claim(c)
         return c

@@ -17,12 +17,13 @@ from engine.model.errors import Invalid
 from engine.model.image import Image
 from engine.model.interface import Params
 from engine.model.run import Way
-from engine.model.settings import Config, HostConfig
+from engine.model.settings import Config, HostConfig, LogConfig
 from engine.model.status import Status
 from engine.spec import built
 from engine.spec.decode import decode_create
 from engine.spec.identity import ATTEMPTS, check_name, free, hostname, new_id, random_name, taken
-from engine.spec.merge import command, log_config, merge
+from engine.spec.logs import log_config
+from engine.spec.merge import command, merge
 from engine.spec.settings import adapt, verify, verify_networking
 from engine.steps.layers import MakeInitLayer, MakeWritableLayer, WriteSettings
 
@@ -65,8 +66,11 @@ class Settled(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-async def settle(host: Host, params: Params) -> Settled:
-    """Decode, check, adjust, find the image, merge (reference 2.1 to 2.5). Raises `Invalid`, `NotFound`, `NotBuilt`."""
+async def settle(host: Host, params: Params, log: LogConfig) -> Settled:
+    """Decode, check, adjust, find the image, merge (reference 2.1 to 2.5). Raises `Invalid`, `NotFound`, `NotBuilt`.
+
+    `log`: what a container gets that asks for no log of its own.
+    """
     body = params.get("body", {})
     asked = decode_create(body if isinstance(body, bytes) else msgspec.json.encode(body))
     if name := params.get("name"):
@@ -80,7 +84,7 @@ async def settle(host: Host, params: Params) -> Settled:
     config = merge(Config(**{key: getattr(asked, key) for key in Config.__struct_fields__}), image.config)
     command(config)
     host_config = adapt(host_config, host.facts)
-    host_config = replace(host_config, log_config=log_config(host_config))
+    host_config = replace(host_config, log_config=log_config(host_config.log_config, log))
     return Settled(config=config, host_config=host_config, image=image, warnings=(*warnings, *_notes(image, host)))
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.model.errors import Invalid
-from engine.model.settings import Config, Healthcheck, HostConfig, LogConfig, Strings
+from engine.model.settings import Config, Healthcheck, Strings
 
-JSON_FILE = "json-file"
 """The one log driver."""
 
 
@@ -74,8 +73,3 @@ def command(config: Config) -> tuple[str, tuple[str, ...]]:
             "give a command after the image's name",
         )
     return line[0], line[1:]
-
-
-def log_config(host_config: HostConfig) -> LogConfig:
-    """The log driver with its default filled in."""
-    return replace(host_config.log_config, type=host_config.log_config.type or JSON_FILE)

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.errors import Invalid
-from engine.model.settings import Config, Healthcheck, HostConfig, LogConfig
-from engine.spec.merge import command, log_config, merge
+from engine.model.settings import Config, Healthcheck
+from engine.spec.merge import command, merge
 
 IMAGE = Config(
     user="app",
@@ -80,11 +80,6 @@ def test_command(user: Config, line: tuple[str, tuple[str, ...]]) -> None:
 def test_no_command(user: Config, image: Config) -> None:
     with pytest.raises(Invalid, match="no command"):
         command(merge(user, image))
-
-
-def test_log_config() -> None:
-    assert log_config(HostConfig()) == LogConfig(type="json-file")
-    assert log_config(HostConfig(log_config=LogConfig(type="none"))).type == "none"
 
 
 ENTRIES = st.lists(st.from_regex(r"[A-C](=[xy]?)?", fullmatch=True), max_size=6).map(tuple)
