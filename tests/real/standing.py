@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 from engine import __main__ as longshored
 from engine.host import Host
 from engine.host.real import RealHost
+from engine.spec import restarts
 
 CHANGING = frozenset(
     {"save", "forget", "make", "drop", "make_network", "drop_network", "make_init", "make_writable", "drop_layer", "mount"}
     | {"unmount", "make_directory", "plug", "unplug", "address", "unaddress", "register", "unregister", "create", "delete"}
-    | {"start", "kill", "pause", "resume", "thaw"}
+    | {"start", "kill", "pause", "resume", "thaw", "update", "open_exec", "exec", "forget_exec"}
 )
 
 
@@ -62,6 +64,8 @@ class StandingHost(RealHost):
 
 
 def main() -> None:
+    # So long that a container stands still between two starts, or so short that it does not.
+    restarts.FIRST = float(os.environ.get("BACKOFF", restarts.FIRST))
     StandingHost.stand = Path(sys.argv[1])
     setattr(longshored, "RealHost", StandingHost)  # noqa: B010 - it is not exported
     longshored.main(sys.argv[2:])
