@@ -10,8 +10,6 @@ from msgspec.structs import replace
 from engine.model.errors import Invalid
 from engine.model.settings import Config, Healthcheck, Strings
 
-"""The one log driver."""
-
 
 def words(value: Strings | str) -> tuple[str, ...]:
     """A command as a tuple: Docker takes a bare string for a list of one."""
