@@ -18,8 +18,10 @@ from engine import __version__
 from engine.api.server import serving, vacant
 from engine.config import Config, parse
 from engine.core import Defaults, Engine
+from engine.doctor import doctor
 from engine.host import Facts, Host
 from engine.host.real import RealHost
+from engine.host.systemd import journal, notify
 from engine.host.threads import short
 from engine.model.errors import EngineError, HostFailed
 from engine.model.frames import EngineChanged
@@ -32,18 +34,20 @@ from engine.model.settings import LogConfig
 from engine.networks import POOLS, Networks
 from engine.recovery import end_all, recover, start_up
 from engine.sessions.execs import Execs
+from engine.unit import unit
 
 log = logging.getLogger("longshored")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     try:
-        config = parse(sys.argv[1:] if argv is None else argv)
-        level = {"warn": "WARNING", "fatal": "CRITICAL"}.get(config.log_level, config.log_level.upper())
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-        for chatty in ("pyroute2", "asyncio", "grpc", "aiohttp"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        asyncio.run(run(config))
+        match list(sys.argv[1:] if argv is None else argv):
+            case ["doctor", *options]:
+                sys.exit(asyncio.run(doctor(parse(options))))
+            case ["unit", *options]:
+                print(unit(parse(options), options), end="")
+            case options:
+                serve(parse(options))
     except EngineError as error:
         print(f"longshored: {error}", file=sys.stderr)
         sys.exit(1)
@@ -52,6 +56,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def serve(config: Config) -> None:
+    """Be the engine until somebody ends it."""
+    level = {"warn": "WARNING", "fatal": "CRITICAL"}.get(config.log_level, config.log_level.upper())
+    date = "" if journal() else "%(asctime)s "
+    logging.basicConfig(level=level, format=f"{date}%(levelname)s %(message)s", stream=sys.stderr)
+    for chatty in ("pyroute2", "asyncio", "grpc", "aiohttp"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    asyncio.run(run(config))
 
 
 async def run(config: Config) -> None:
@@ -113,7 +127,9 @@ async def _serve(
         stack.enter_context(_pidfile(config.pid_path))
         await stack.enter_async_context(serving(engine, config.sockets, config.group))
         log.info("longshored %s serves %s", __version__, ", ".join(config.sockets))
+        notify("READY=1")
         all_goes = await asked
+        notify("STOPPING=1")
         if all_goes or not config.live_restore:
             await end_all(engine)
     await engine.close()

@@ -126,6 +126,7 @@ def parse(argv: Sequence[str]) -> Config:
         ],
         callback=lambda **given: given,
         help="A container engine: serves the Docker Engine API on a Unix socket.",
+        epilog="`longshored doctor` says what this host has and lacks for it; `longshored unit` prints a systemd unit.",
     )
     click.version_option(__version__, message="longshored %(version)s")(command)
     try:

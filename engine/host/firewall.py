@@ -94,6 +94,11 @@ class NftFirewall:
             await self._accept(rewrite=False)
             self._refreshed_at = rings
 
+    async def strangers_drop(self) -> bool:
+        """Does another firewall drop forwarded packets? Asks, and changes nothing."""
+        programs = await self._programs() or [_Iptables("iptables", legacy=False)]  # which _list asks nft about
+        return any([_drops(iptables, await self._list(iptables, "FORWARD")) for iptables in programs])
+
     # Our own table
 
     async def _write(self) -> None:
@@ -111,8 +116,7 @@ class NftFirewall:
         """Where FORWARD drops: jump to our chain, with our bridges in it."""
         for iptables in await self._programs():
             forward = await self._list(iptables, "FORWARD")
-            drops, jumps = (IN_SAVED if iptables.legacy else IN_NFT).search(forward), f" {self.chain}\n" in forward
-            if drops and (rewrite or not jumps):
+            if _drops(iptables, forward) and (rewrite or f" {self.chain}\n" not in forward):
                 await self._join(iptables)
 
     async def _list(self, iptables: _Iptables, chain: str) -> str:
@@ -175,6 +179,10 @@ def ruleset(table: str, networks: tuple[Network, ...]) -> str:
   }}
 }}
 """
+
+
+def _drops(iptables: _Iptables, forward: str) -> bool:
+    return bool((IN_SAVED if iptables.legacy else IN_NFT).search(forward))
 
 
 def _check(bridge: str) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from engine.host.cgroups import ROOT, hierarchies
+from engine.host.cgroup_files import ROOT, hierarchies
 from engine.host.facts import cgroup_version
 from engine.host.netns import in_new_thread
 from engine.host.syscalls import CLONE_NEWNET, mount, unshare
@@ -22,26 +22,34 @@ PROGRAMS = ("containerd", "containerd-shim-runc-v2", "runc", "nft")
 
 
 async def preflight(*, own_containerd: bool = True, cgroup_root: str = ROOT) -> list[EngineError]:
-    """Everything that is missing; empty when an engine can run. `own_containerd`: we start it, so it must be installed."""
-    if os.geteuid() != 0:
-        return [Forbidden("only root can make containers", "start it with sudo")]
-    missing: list[EngineError] = [not_installed(program) for program in _programs(own_containerd) if not find(program)]
-    missing += await short(lambda: list(_kernel(cgroup_root)))
-    return missing
+    """Everything that is missing; empty when an engine can run. Who is not root is told so and nothing else."""
+    found = await lacks(own_containerd=own_containerd, cgroup_root=cgroup_root)
+    return [found["root"]] if "root" in found else list(found.values())
+
+
+async def lacks(*, own_containerd: bool = True, cgroup_root: str = ROOT) -> dict[str, EngineError]:
+    """What is missing, by its name. `own_containerd`: we start it, so it must be installed. Only root can try the kernel."""
+    found: dict[str, EngineError] = {}
+    root = os.geteuid() == 0
+    if not root:
+        found["root"] = Forbidden("only root can make containers", "start it with sudo")
+    found |= {program: not_installed(program) for program in _programs(own_containerd) if not find(program)}
+    return found | (await short(lambda: dict(_kernel(cgroup_root))) if root else {})
 
 
 def _programs(own_containerd: bool) -> tuple[str, ...]:
     return tuple(program for program in PROGRAMS if own_containerd or not program.startswith("containerd"))
 
 
-def _kernel(cgroup_root: str) -> Iterator[EngineError]:
+def _kernel(cgroup_root: str) -> Iterator[tuple[str, EngineError]]:
     if not _has_filesystem("overlay"):
-        yield Unavailable("this kernel has no overlayfs", "load it: modprobe overlay")
+        yield "overlayfs", Unavailable("this kernel has no overlayfs", "load it: modprobe overlay")
     for kind in ("bridge", "veth"):
         if not in_new_thread(partial(_makes_links, kind)):
-            yield Unavailable(f"this kernel makes no links of kind {kind}", f"load it: modprobe {kind}")
+            yield kind, Unavailable(f"this kernel makes no links of kind {kind}", f"load it: modprobe {kind}")
     if cgroup_version(cgroup_root) == 1 and "freezer" not in hierarchies(cgroup_root):
-        yield Unavailable(f"no cgroups are mounted on {cgroup_root}", "mount them: mount -t cgroup2 none " + cgroup_root)
+        hint = "mount them: mount -t cgroup2 none " + cgroup_root
+        yield "cgroups", Unavailable(f"no cgroups are mounted on {cgroup_root}", hint)
 
 
 def _has_filesystem(name: str) -> bool:
