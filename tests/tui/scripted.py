@@ -9,13 +9,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.model.container import Container
+from engine.model.container import Container, Health, Probe, State
 from engine.model.errors import AlreadySo, Conflict, NotFound, Unavailable
+from engine.model.events import Actor, Message
 from engine.model.frames import Changed, Frame, Gone, Sampled, Snapshot, StepMoved
 from engine.model.image import Image
-from engine.model.interface import NO_PARAMS, Done, LogLine, Params
+from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Mark, Move, Plan, StepView, Way
-from engine.model.status import AFTER, Answer, Status, Verb, answer
+from engine.model.settings import Config, Healthcheck, HostConfig, RestartPolicy
+from engine.model.status import Answer, Status, Verb, after, answer
 from engine.model.world import (
     ContainerRow,
     EngineRow,
@@ -78,6 +80,57 @@ def row(name: str, status: Status = Status.RUNNING, **changes: Any) -> Container
     return ContainerRow(**(base | wired | changes))
 
 
+PROCESSES = Top(
+    titles=("PID", "PPID", "USER", "STAT", "%CPU", "%MEM", "ELAPSED", "COMMAND"),
+    processes=(
+        ("4242", "4200", "root", "Ss", "0.0", "0.1", "03:01:10", "nginx: master process"),
+        ("4260", "4242", "www", "S", "1.5", "0.3", "03:01:09", "nginx: worker process"),
+        ("4261", "4242", "www", "R", "7.5", "0.2", "02:11", "nginx: cache manager"),
+        ("4300", "4261", "www", "Z", "0.0", "0.0", "00:03", "[gzip] <defunct>"),
+    ),
+)
+
+
+def probe(code: int = 0, output: str = "", *, second: int = 0, ms: int = 12) -> Probe:
+    start = BEGAN + timedelta(seconds=second)
+    return Probe(start=start, end=start + timedelta(milliseconds=ms), exit_code=code, output=output)
+
+
+def record(row: ContainerRow, *probes: Probe, **changes: Any) -> Container:
+    """The record that a row is made from."""
+    policy, _, count = row.policy.partition(":")
+    base: dict[str, Any] = {
+        "id": row.id,
+        "name": row.name,
+        "created": row.created,
+        "path": row.command.split()[0],
+        "args": tuple(row.command.split()[1:]),
+        "config": Config(image=row.image, healthcheck=CHECK if row.health else None),
+        "image": row.image_id,
+        "host_config": HostConfig(restart_policy=RestartPolicy(name=policy, maximum_retry_count=int(count or 0))),
+        "restart_at": row.restart_at,
+        "restart_count": row.restarts,
+        "state": State(
+            status=row.status,
+            pid=row.pid,
+            exit_code=row.exit_code,
+            error=row.error,
+            health=Health(status=row.health, failing_streak=row.streak, log=probes) if row.health else None,
+        ),
+    }
+    return Container(**(base | changes))
+
+
+CHECK = Healthcheck(test=("CMD-SHELL", "wget -q localhost"), interval=5_000_000_000)
+
+
+def message(action: str, row: ContainerRow, *, second: int = 0, **attributes: str) -> Message:
+    time = int(BEGAN.timestamp()) + second
+    told = attributes | {"name": row.name, "image": row.image}
+    actor = Actor(id=row.id, attributes=told)
+    return Message(type="container", action=action, actor=actor, scope="local", time=time, time_nano=time * 10**9)
+
+
 def sample(id: str, **changes: Any) -> Sample:
     base: dict[str, Any] = {"cpu": 3.2, "memory": 128 << 20, "memory_limit": 512 << 20, "rx": 3100.0, "tx": 1200.0}
     return Sample(id=id, **(base | {"rw_size": 12_000, "changes": 3} | changes))
@@ -138,9 +191,21 @@ class ScriptedEngine:
         self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
         self.down = ""
         self.fails: dict[str, Exception] = {}
+        self.queries: list[dict[str, Any]] = []
+        """Which log lines were asked for."""
         self.lines: list[LogLine] = []
+        self.logged: dict[str, list[LogLine]] = {}
+        """What a container of this name has said by `say`; the others have said `lines`, and are silent."""
+        self.spoke = asyncio.Event()
         self.plans: dict[str, Plan] = {}
         self.watching = asyncio.Event()
+        self.processes = PROCESSES
+        self.records: dict[str, Container] = {}
+        """Records by id; of the others `record` makes one from the row."""
+        self.probes: tuple[Probe, ...] = (probe(),)
+        """What inspect shows of every container with a health check, and the last what `probe` answers."""
+        self.happened: list[Message] = []
+        self._listeners: list[asyncio.Queue[Message | None]] = []
         self._readers: list[asyncio.Queue[Frame | None]] = []
 
     # What a test does
@@ -157,9 +222,24 @@ class ScriptedEngine:
             for reader in self._readers:
                 reader.put_nowait(frame)
 
+    def say(self, name: str, *lines: LogLine) -> None:
+        """A container says something; whoever follows its log hears it."""
+        self.logged.setdefault(name, []).extend(lines)
+        spoke, self.spoke = self.spoke, asyncio.Event()
+        spoke.set()
+
+    def happen(self, *messages: Message) -> None:
+        """Events, for who listens and who will."""
+        self.happened += messages
+        for listener in self._listeners:
+            for message in messages:
+                listener.put_nowait(message)
+
     def cut(self, reason: str) -> None:
         """The connection breaks, and stays broken until `down` is emptied."""
         self.down = reason
+        for listener in self._listeners:
+            listener.put_nowait(None)
         for reader in self._readers:
             reader.put_nowait(None)
 
@@ -201,11 +281,14 @@ class ScriptedEngine:
             raise AlreadySo(f"{found.name} is {found.status} already")
         if said is not Answer.GO:
             raise Conflict(f"cannot {verb} {found.name}: it is {found.status}")
-        self._after(Verb(verb), found)
+        if verb == "rename":
+            self.publish(Changed(row=replace(found, name=params["name"])))
+        else:
+            self._after(Verb(verb), found)
         return Done(id=found.id)
 
     def _after(self, verb: Verb, found: ContainerRow) -> None:
-        status = AFTER[verb]
+        status = after(verb, found.status)
         self.publish(
             StepMoved(id=found.id, verb=verb, at=0, of=1, title="x", mark=Mark.DONE),
             Gone(id=found.id) if status is None else Changed(row=row(found.name, status, id=found.id, image=found.image)),
@@ -246,7 +329,46 @@ class ScriptedEngine:
         return self.plans.get(found.id, plan)
 
     async def inspect(self, target: str) -> Container:
-        raise NotFound(f"no such container: {target}")
+        found = self.find(target)
+        return self.records.get(found.id) or record(found, *self.probes)
+
+    async def top(self, target: str, arguments: str = "-ef") -> Top:
+        found = self.find(target)
+        self.calls.append(("top", arguments, target, {}))
+        if not found.status.alive:
+            raise Conflict(f"cannot list the processes of {found.name}: it is {found.status}")
+        return self.processes
+
+    async def signal(self, target: str, pid: int, signal: str) -> None:
+        self.find(target)
+        self.calls.append(("signal", signal, target, {"pid": pid}))
+        if str(pid) not in {row[0] for row in self.processes.processes}:
+            raise NotFound(f"process {pid} is not, or no longer, in {target}")
+        left = tuple(row for row in self.processes.processes if row[0] != str(pid))
+        self.processes = replace(self.processes, processes=left)
+
+    async def probe(self, target: str) -> Probe:
+        found = self.find(target)
+        self.calls.append(("probe", "", target, {}))
+        if not found.health or found.status is not Status.RUNNING:
+            raise Conflict(f"cannot probe {found.name}: nothing is looked after")
+        return self.probes[-1]
+
+    async def events(self, **query: str) -> AsyncIterator[Message]:
+        self.calls.append(("events", "", "", dict(query)))
+        if self.down:
+            raise Unavailable(self.down)
+        listener: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._listeners.append(listener)
+        try:
+            since = float(query.get("since") or "inf")
+            for message in [m for m in self.happened if m.time_nano / 1e9 >= since]:
+                yield message
+            while message := await listener.get():
+                yield message
+            raise Unavailable(self.down)
+        finally:
+            self._listeners.remove(listener)
 
     async def containers(self) -> list[ContainerRow]:
         return list(self.world.containers.values())
@@ -257,10 +379,28 @@ class ScriptedEngine:
     async def wait(self, target: str, condition: str = "not-running") -> int:
         return 0
 
-    async def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]:
-        self.find(target)
-        for said in self.lines:
+    async def logs(
+        self,
+        target: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[LogLine]:
+        found = self.find(target)
+        self.queries.append({"name": found.name, "follow": follow, "tail": tail, "since": since, "until": until})
+        lines = self.logged.get(found.name, self.lines)
+        at = len(lines)
+        chosen = [n for n in lines if (since is None or n.time >= since) and (until is None or n.time <= until)]
+        for said in chosen[-tail if tail else 0 :]:
             yield said
+        while follow and found.name in self.logged:
+            spoke = self.spoke
+            for said in lines[at:]:
+                at += 1
+                yield said
+            await spoke.wait()
 
 
 def _moved(plan: Plan, move: Move) -> Plan:

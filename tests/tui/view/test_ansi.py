@@ -19,7 +19,7 @@ WIDE = ("e\u0301", "\u200d", "漢", "👩\u200d🚀", "❤\ufe0f")
 anything = st.text(st.characters(codec="utf-8"))
 foreign = st.lists(st.sampled_from((*COLOURS, *STRINGS, *MOVES, *SINGLE, *WIDE)) | anything).map("".join)
 steering = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-harmless = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",), exclude_characters=steering))
+harmless = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters=steering))
 
 
 def shown(text: str) -> str:

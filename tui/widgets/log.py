@@ -1,0 +1,72 @@
+"""A sheet for lines that come and go: the view stays where it is put, and a last line tells its state.
+
+Scrolling compares like painting does, so a view that is held still costs nothing while lines above and below it change.
+Foreign colours are shown, as long as they can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from rich.style import Style
+from rich.terminal_theme import TerminalTheme
+from textual.color import Color
+from textual.geometry import Size
+
+from tui.view.ansi import SGR
+from tui.view.text import Line
+from tui.widgets.lines import Sheet
+
+LEAST_CONTRAST = 0.2
+"""Difference in brightness (0 to 1) below which a foreign colour would hide its text on our background."""
+
+
+class LogSheet(Sheet):
+    foot: Line = ()
+    """The last line of the view, over which the others scroll."""
+    _placing = False
+
+    @property
+    def view_height(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def place(self, lines: Sequence[Line], y: int, foot: Line) -> None:
+        """Show these lines from line `y` on."""
+        self.lines, self.foot = lines, foot
+        if len(lines) + 1 != self.virtual_size.height:
+            self.virtual_size = Size(1, len(lines) + 1)
+        self._placing = True
+        self.scroll_target_y = self.scroll_y = max(0, min(y, self.max_scroll_y))
+        self._placing = False
+        self.repaint()
+
+    def scrolled(self) -> None:
+        """A person has scrolled."""
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = new_value
+        if not self._placing and round(old_value) != round(new_value):
+            self.scrolled()
+            self.repaint()
+
+    def line_at(self, y: int) -> Line:
+        return self.foot if y == self.size.height - 1 else super().line_at(y)
+
+    def _style(self, tone: str) -> Style:
+        if not tone.startswith(SGR):
+            return super()._style(tone)
+        under = self.rich_style.bgcolor
+        return _foreign(tone, Color.from_rich_color(under) if under and not under.is_default else None, self.app.ansi_theme)
+
+
+@lru_cache(1024)
+def _foreign(tone: str, background: Color | None, theme: TerminalTheme) -> Style:
+    """The style of foreign text; without its colour where that is too close to our background."""
+    style = Style.parse(tone.removeprefix(SGR))
+    if background and style.color and not style.bgcolor:
+        color = Color.from_rich_color(style.color, theme)
+        if abs(color.brightness - background.brightness) < LEAST_CONTRAST:
+            return Style.combine([style.without_color, Style(bold=style.bold)])
+    return style
