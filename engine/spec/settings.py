@@ -100,6 +100,8 @@ def _healthcheck(config: Config, warnings: list[str]) -> None:
         raise Invalid(f"Healthcheck.Retries {asked.retries} is negative", "give a count, or 0 for the default of 3")
     if asked.test and asked.test[0] not in ("", "NONE", "CMD", "CMD-SHELL"):
         warnings.append(f"Healthcheck.Test {asked.test[0]!r} is none of NONE, CMD and CMD-SHELL: health is not checked")
+    elif asked.test in (("CMD",), ("CMD-SHELL",)):
+        warnings.append(f"Healthcheck.Test {asked.test[0]!r} is given no command: health is not checked")
 
 
 _ANSWERS = {

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from engine.model.container import Health, Probe, State
 from engine.model.settings import Config, Healthcheck
 from engine.spec import health
+from engine.spec.merge import merge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = 10**9
@@ -39,6 +40,15 @@ def test_command(config: Config, command: tuple[str, ...] | None) -> None:
 def test_defaults() -> None:
     assert health.check(Config(healthcheck=Healthcheck(test=("CMD", "x")))) == health.Check(
         command=("x",), interval=30, timeout=30, start_period=0, start_interval=30, retries=3
+    )
+
+
+def test_none_overrides_the_images_check_and_single_settings_keep_it() -> None:
+    image = Config(healthcheck=Healthcheck(test=("CMD", "x"), interval=7 * SECOND, timeout=SECOND, retries=5))
+    assert health.check(merge(Config(healthcheck=Healthcheck(test=("NONE",))), image)) is None
+    own = Healthcheck(interval=2 * SECOND, start_interval=SECOND)
+    assert health.check(merge(Config(healthcheck=own), image)) == health.Check(
+        command=("x",), interval=2, timeout=1, start_interval=1, retries=5
     )
 
 

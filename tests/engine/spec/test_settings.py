@@ -107,9 +107,19 @@ def test_a_lower_oom_score_needs_the_right_to() -> None:
     assert "CAP_SYS_RESOURCE" in warnings[0]
 
 
-def test_an_unknown_kind_of_health_test_is_a_warning() -> None:
-    _, warnings = verify(Config(healthcheck=Healthcheck(test=("SHELL", "x"))), HostConfig(), FACTS)
-    assert warnings == ("Healthcheck.Test 'SHELL' is none of NONE, CMD and CMD-SHELL: health is not checked",)
+@pytest.mark.parametrize(
+    ("test", "warning"),
+    [
+        (("SHELL", "x"), ("Healthcheck.Test 'SHELL' is none of NONE, CMD and CMD-SHELL: health is not checked",)),
+        (("CMD",), ("Healthcheck.Test 'CMD' is given no command: health is not checked",)),
+        (("CMD-SHELL",), ("Healthcheck.Test 'CMD-SHELL' is given no command: health is not checked",)),
+        (("NONE",), ()),
+        ((), ()),
+    ],
+)
+def test_a_health_test_that_nobody_can_run_is_a_warning(test: tuple[str, ...], warning: tuple[str, ...]) -> None:
+    _, warnings = verify(Config(healthcheck=Healthcheck(test=test)), HostConfig(), FACTS)
+    assert warnings == warning
 
 
 def test_defaults() -> None:
