@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -16,13 +16,18 @@ class Action:
     name: str
     """`action_<name>` of the main screen."""
     keys: str
+    """Empty: only in the palette."""
     label: str
     help: str
     group: str = "Screen"
     verbs: tuple[Verb, ...] = ()
     """It needs a selected container that at least one of these is allowed for."""
+    alive: bool = False
+    """It needs a process that runs and is not frozen."""
     changes: bool = False
     """Not to be had with `--read-only`."""
+    bulk: bool = False
+    """It acts on all marked containers."""
     footer: bool = False
     shown: str = ""
     """The key as people call it, where Textual calls it otherwise."""
@@ -32,34 +37,51 @@ class Action:
         return self.shown or self.keys.partition(",")[0]
 
 
-_DO, _MOVE = "Containers", "Moving about"
+_DO, _MARK, _MOVE = "Containers", "Marking and sorting", "Moving about"
+_LOGS = "In logs"
+
+
+def _verb(name: str, keys: str, label: str, help: str, *verbs: Verb) -> Action:
+    """A key for verbs that many containers can be given at once."""
+    return Action(name, keys, label, help, _DO, verbs, changes=True, bulk=True, footer=True)
+
 
 ACTIONS = (
     Action("new", "n", "new", "Make a container: image, name, command, health check", _DO, changes=True, footer=True),
-    Action(
-        "start_stop", "s", "start", "Start the container, or stop it", _DO, (Verb.START, Verb.STOP), changes=True, footer=True
-    ),
-    Action(
-        "pause", "p", "pause", "Freeze its processes, or thaw them", _DO, (Verb.PAUSE, Verb.UNPAUSE), changes=True, footer=True
-    ),
+    _verb("start_stop", "s", "start", "Start the container, or stop it", Verb.STOP, Verb.START),
+    _verb("pause", "p", "pause", "Freeze its processes, or thaw them", Verb.PAUSE, Verb.UNPAUSE),
+    _verb("restart", "r", "restart", "Stop it where it runs, and start it", Verb.RESTART),
+    Action("shell", "e", "shell", "A shell inside, on the whole terminal", _DO, alive=True, changes=True, footer=True),
+    Action("attach", "a", "attach", "The terminal joined to the container's own process", _DO, alive=True, changes=True),
     Action("lesson", "t", "lesson", "Walk through a verb step by step, and watch the kernel", _DO, changes=True, footer=True),
     Action("logs", "l", "logs", "Read what the container says", _DO, footer=True),
-    Action("remove", "d,delete", "remove", "Remove the container; asks first", _DO, (Verb.REMOVE,), changes=True, footer=True),
-    Action("kill", "K", "kill", "Send a signal; asks which", _DO, (Verb.KILL,), changes=True, footer=True),
+    Action("inspect", "i", "inspect", "Read the container's whole record", _DO),
+    Action("explain", "x", "explain", "Say why the container is in its state", _DO, footer=True),
+    _verb("remove", "d,delete", "remove", "Remove the container; asks first", Verb.REMOVE),
+    _verb("kill", "K", "kill", "Send a signal; asks which", Verb.KILL),
+    Action("rename", "", "rename", "Give the container another name", _DO, (Verb.RENAME,), changes=True),
+    Action("undo", "U", "undo", "Take the last action back: start and stop, pause and thaw, rename", _DO, changes=True),
     Action("copy", "c", "copy", "Copy the docker command that does the same (OSC 52, works over SSH)", _DO),
+    Action("mark", "space", "mark", "Mark the container for s, p, r, d or K on many at once, and go on", _MARK, shown="Space"),
+    Action("mark_range", "V", "mark range", "Mark all from the last marked one to here", _MARK),
+    Action("unmark", "u", "clear marks", "Mark none", _MARK),
+    Action("sort(1)", "shift+right,greater_than_sign", "sort right", "Sort by the next column", _MARK, shown="Shift-→ >"),
+    Action("sort(-1)", "shift+left,less_than_sign", "sort left", "Sort by the column before", _MARK, shown="Shift-← <"),
+    Action("flip", "shift+up,shift+down,tilde", "sort up or down", "Sort the other way round", _MARK, shown="Shift-↑ ~"),
     Action(
         "filter", "slash", "filter", "Show only containers whose name, image or state has these words", footer=True, shown="/"
     ),
     Action("stopped", "z", "stopped", "Show stopped containers, or hide them"),
+    Action("events", "E", "events", "Watch the engine's events as they happen"),
     Action("hold", "exclamation_mark", "hold", "Hold the screen still, or let it go on", shown="!"),
     Action("zoom", "plus", "zoom", "One pane over the whole screen, or all of them", shown="+"),
     Action("palette", "colon", "palette", "Find a command by name (also Ctrl-P)", footer=True, shown=":"),
     Action("help", "question_mark,f1", "help", "Show this help", footer=True, shown="?"),
     Action("leave", "q", "quit", "Close the dashboard; engine and containers go on"),
-    Action("pane(1)", "1", "containers", "Go to the containers", _MOVE),
-    Action("pane(2)", "2", "layers", "Go to the layers", _MOVE),
-    Action("pane(3)", "3", "networks", "Go to the networks", _MOVE),
-    Action("pane(4)", "4", "details", "Go to the tabs: Steps, Logs", _MOVE),
+    Action("pane(1)", "1,alt+1", "containers", "Go to the containers", _MOVE, shown="1 Alt-1"),
+    Action("pane(2)", "2,alt+2", "layers", "Go to the layers", _MOVE, shown="2 Alt-2"),
+    Action("pane(3)", "3,alt+3", "networks", "Go to the networks", _MOVE, shown="3 Alt-3"),
+    Action("pane(4)", "4,alt+4", "details", "Go to the tabs: Steps, Logs, Health, Processes, Inspect", _MOVE, shown="4 Alt-4"),
     Action("turn(1)", "tab", "next pane", "Next pane", _MOVE, shown="Tab"),
     Action("turn(-1)", "shift+tab", "previous pane", "Previous pane", _MOVE, shown="Shift-Tab"),
     Action("tab(1)", "right_square_bracket", "next tab", "Next tab", _MOVE, shown="]"),
@@ -75,33 +97,72 @@ SCROLLING = (
     ("Ctrl-D Ctrl-U", "Half a page down, up"),
 )
 
+LOGS = (
+    Action("follow", "f", "follow", "Follow what is said, or hold the view still", _LOGS, footer=True),
+    Action("search", "slash", "search", "Look for a text or a regular expression", _LOGS, footer=True, shown="/"),
+    Action("again(1)", "n", "next match", "The next match, while there is a search", _LOGS),
+    Action("again(-1)", "N", "match before", "The match before", _LOGS),
+    Action(
+        "filter",
+        "ampersand",
+        "filter",
+        "Show only lines that match; with ! in front, only others",
+        _LOGS,
+        footer=True,
+        shown="&",
+    ),
+    Action("wrap", "w", "wrap", "Wrap long lines, or not; then ← → move sideways", _LOGS, footer=True),
+    Action("times", "t", "times", "Show no timestamps, the time, the date too", _LOGS, footer=True),
+    Action("mark", "m", "mark", "Draw a line with the time", _LOGS, footer=True),
+    Action("save", "ctrl+s", "save", "Save the lines in a file; asks where", _LOGS, footer=True, shown="Ctrl-S"),
+    Action("copy", "c", "copy", "Copy the lines on the screen, or the match stood on", _LOGS),
+    Action("window(0)", "0", "all", "All lines. The panes are Alt-1 to Alt-4 here", _LOGS),
+    Action("window(1)", "1", "1 min", "What was said in the last minute", _LOGS),
+    Action("window(2)", "2", "5 min", "In the last 5 minutes", _LOGS),
+    Action("window(3)", "3", "15 min", "In the last 15 minutes", _LOGS),
+    Action("window(4)", "4", "1 h", "In the last hour", _LOGS),
+    Action("window(5)", "5", "6 h", "In the last 6 hours", _LOGS),
+    Action("window(6)", "6", "1 day", "In the last day", _LOGS),
+    Action("shift(-1)", "left", "left", "To the left, where lines are not wrapped", _LOGS, shown="←"),
+    Action("shift(1)", "right", "right", "To the right", _LOGS, shown="→"),
+    Action("clear", "escape", "clear", "End the search, then the filter", _LOGS, shown="Esc"),
+)
+"""The keys of the Logs tab, and of nothing else: `action_<name>` of the tab. Lines marked `!` are standard error."""
 
-def bindings() -> list[BindingType]:
-    return [Binding(a.keys, a.name, a.help, show=False, id=a.name) for a in ACTIONS]
+
+def bindings(table: Sequence[Action] = ACTIONS, prefix: str = "") -> list[BindingType]:
+    return [Binding(a.keys, a.name, a.help, show=False, id=prefix + a.name) for a in table if a.keys]
 
 
-def label(action: Action, row: ContainerRow | None) -> str:
-    """What the key would do now."""
-    if action.name == "start_stop" and row and row.status.alive:
-        return "stop"
-    if action.name == "pause" and row and row.status is Status.PAUSED:
-        return "thaw"
-    return action.label
+def named(name: str) -> Action:
+    return next(action for action in ACTIONS if action.name == name)
 
 
-def verb_now(action: Action, row: ContainerRow | None) -> Verb | None:
-    """The verb that the key stands for in the container's status; None where none of its verbs is allowed."""
-    return None if row is None else next((verb for verb in action.verbs if allowed(verb, row.status)), None)
+_WORDS = {Verb.STOP: "stop", Verb.START: "start", Verb.UNPAUSE: "thaw", Verb.PAUSE: "pause"}
 
 
-def usable(row: ContainerRow | None, *, read_only: bool) -> Callable[[Action], bool]:
+def label(action: Action, rows: Sequence[ContainerRow]) -> str:
+    """What the key would do now, to these containers: the selected one, or the marked ones."""
+    verb = verb_now(action, rows)
+    text = _WORDS.get(verb, action.label) if verb else action.label
+    return f"{text} {len(rows)}" if len(rows) > 1 and action.bulk else text
+
+
+def verb_now(action: Action, rows: Sequence[ContainerRow]) -> Verb | None:
+    """The verb that the key stands for: the first that one of the containers can take. None: it stands for none."""
+    return next((verb for verb in action.verbs if any(allowed(verb, row.status) for row in rows)), None)
+
+
+def usable(rows: Sequence[ContainerRow], *, read_only: bool) -> Callable[[Action], bool]:
     """May this key be pressed now?"""
 
     def check(action: Action) -> bool:
         if action.changes and read_only:
             return False
+        if action.alive:
+            return any(row.status is Status.RUNNING and not row.lesson for row in rows)
         if not action.verbs:
             return True
-        return verb_now(action, row) is not None and not (row and row.lesson)
+        return verb_now(action, [row for row in rows if not row.lesson]) is not None
 
     return check

@@ -26,15 +26,18 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from engine.model.errors import AlreadySo, EngineError
-from engine.model.interface import NO_PARAMS, Done, EngineInterface, Params
+from engine.model.interface import NO_PARAMS, Done, Params
 from engine.model.run import Move, Plan, Way
+from engine.model.status import Verb
 from engine.model.world import ContainerRow
 from tui import themes
 from tui.actions import ACTIONS
 from tui.feed import Delivery, Feed, now
+from tui.remote import Remote
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
 from tui.typeahead import TypeAhead
+from tui.undo import Deed
 from tui.view.docker import command
 from tui.view.figures import duration, level, settle, smooth
 from tui.view.scene import Notice, Scene
@@ -59,11 +62,13 @@ class LongshoreApp(App[None]):
     scene: var[Scene] = var(lambda: Scene(now=now()))
     notice: var[Notice] = var(Notice())
 
-    def __init__(self, engine: EngineInterface, *, read_only: bool = False, docker: str = "docker") -> None:
+    def __init__(self, engine: Remote, *, read_only: bool = False, docker: str = "docker") -> None:
         super().__init__()
         self.engine, self.read_only, self.docker = engine, read_only, docker
         self.feed = Feed(engine, self._delivered)
         self.typed = TypeAhead(self, super().on_event)
+        self.done: tuple[Deed, ...] = ()
+        """What was done last from here, for undo."""
         self._held: Scene | None = None
         self._counted = (0, time.monotonic())
         self._rate = self._cpu = 0.0
@@ -159,6 +164,7 @@ class LongshoreApp(App[None]):
         except (EngineError, OSError) as error:
             self.notice = Notice(command=docker, text=f"✘ {error}", tone="bad")
             return None
+        self.done = (Deed(Verb(verb), row, params),) if row else ()
         took = duration((time.monotonic() - began) * 1000)
         warned = "".join(f"; ! {warning}" for warning in done.warnings)
         self.notice = Notice(command=docker, text=f"✔ {took}{warned}", tone="warn" if warned else "good")
@@ -194,7 +200,8 @@ class LongshoreApp(App[None]):
         if screen is main:
             for action in ACTIONS:
                 if action.name != "palette":
-                    yield SystemCommand(f"{action.label}  ({action.key})", action.help, partial(self._act, action.name))
+                    key = f"  ({action.key})" if action.key else ""
+                    yield SystemCommand(f"{action.label}{key}", action.help, partial(self._act, action.name))
         yield SystemCommand("theme", "Choose colours: dark, light, or the terminal's own sixteen", self.action_change_theme)
 
     async def _act(self, name: str) -> None:

@@ -364,8 +364,8 @@ class ScriptedEngine:
             since = float(query.get("since") or "inf")
             for message in [m for m in self.happened if m.time_nano / 1e9 >= since]:
                 yield message
-            while message := await listener.get():
-                yield message
+            while (fresh := await listener.get()) is not None:
+                yield fresh
             raise Unavailable(self.down)
         finally:
             self._listeners.remove(listener)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import ClassVar
+
+from textual.message import Message
 
 from engine.model.errors import EngineError
 from engine.model.interface import EngineInterface
+from engine.model.world import ContainerRow
 from tui.feed import PAINT_SECONDS
+from tui.view.scene import Scene
 from tui.widgets.lines import Sheet
 
 SETTLE_SECONDS = 0.15
@@ -19,12 +24,34 @@ SLOW_SECONDS = 0.5
 
 class Tab(Sheet):
     label: ClassVar[str]
+    every: ClassVar[float | None] = None
+    """Seconds until it is fetched again without a touch, while somebody sees it; None: never."""
 
-    def __init__(self, engine: EngineInterface) -> None:
-        super().__init__(id=f"tab-{self.label.lower()}")
+    @dataclass
+    class Copied(Message):
+        """This text is to be copied. `what` it is, for the person."""
+
+        text: str
+        what: str
+
+    @dataclass
+    class Searching(Message):
+        """A person wants to type what to look for; it comes back by `seek`."""
+
+        tab: Tab
+
+    @dataclass
+    class Hinted(Message):
+        """What `hint` says has changed."""
+
+    def __init__(self, engine: EngineInterface, *, cursor: bool = False) -> None:
+        super().__init__(id=f"tab-{self.label.lower()}", cursor=cursor)
         self.engine = engine
         self.selected = ""
+        self.row_now: ContainerRow | None = None
+        """The container's row as the scene has it."""
         self._touched = asyncio.Event()
+        self._held = False
 
     def follow(self, id: str) -> None:
         """Feed this tab for a container; empty: for none."""
@@ -40,6 +67,13 @@ class Tab(Sheet):
         """The container's record or run has changed."""
         self._touched.set()
 
+    def look(self, scene: Scene) -> None:
+        """The scene has changed."""
+        row, self._held = scene.row(self.selected), scene.held
+        if row is not self.row_now:
+            self.row_now = row
+            self.show()
+
     async def _feed(self, id: str) -> None:
         await asyncio.sleep(SETTLE_SECONDS)
         self.clear()
@@ -52,7 +86,18 @@ class Tab(Sheet):
                 self.fail(str(error))
             self.show()
             await asyncio.sleep(PAINT_SECONDS)
-            await self._touched.wait()
+            await self._reason()
+
+    async def _reason(self) -> None:
+        """Until there is reason to fetch again."""
+        while True:
+            try:
+                async with asyncio.timeout(self.every):
+                    await self._touched.wait()
+                    return
+            except TimeoutError:
+                if self.is_on_screen and self.screen.is_current and not self._held:
+                    return
 
     def clear(self) -> None:
         """Forget the container before."""
@@ -68,6 +113,18 @@ class Tab(Sheet):
     def show(self) -> None:
         """Paint what was fetched."""
         raise NotImplementedError
+
+    def hint(self) -> str:
+        """Its own keys, for the frame."""
+        return ""
+
+    def seek(self, text: str) -> None:
+        """Look for what was typed; empty: no longer."""
+        raise NotImplementedError
+
+    def back(self) -> bool:
+        """Esc: let go of one thing of its own, if there is one."""
+        return False
 
     def on_resize(self) -> None:
         self.show()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from textual import work
+from textual import on, work
 from textual.screen import Screen
 
 from engine.model.errors import EngineError
@@ -12,9 +13,18 @@ from engine.model.interface import NO_PARAMS, Params
 from engine.model.status import FORCED, Verb, allowed
 from engine.model.world import ContainerRow
 from tui import actions
-from tui.screens.dialogs import SIGNALS, Choice, Confirm, Made, Menu, NewContainer
+from tui.panes.health import HealthTab
+from tui.panes.processes import ProcessesTab
+from tui.panes.tab import Tab
+from tui.screens.bulk import Bulk
+from tui.screens.dialogs import SIGNALS, Choice, Confirm, Made, Menu, NewContainer, Rename, Tell
 from tui.screens.lesson import LessonScreen
-from tui.view.docker import command
+from tui.undo import inverse
+from tui.view import bulk
+from tui.view.bulk import Item
+from tui.view.docker import command, for_all
+from tui.view.explain import explain
+from tui.view.health import ended
 from tui.view.scene import Notice
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ _ABOUT = {
     Verb.UNPAUSE: "thaw it",
     Verb.STOP: "signal, grace time, and all of start in reverse",
     Verb.KILL: "SIGKILL, and all of start in reverse",
+    Verb.RESTART: "stop, then start",
     Verb.REMOVE: "the directories go",
 }
 
@@ -35,25 +46,36 @@ class Deeds(Screen[None]):
 
     longshore: LongshoreApp
     selected: str
+    marks: frozenset[str]
 
     @property
     def row(self) -> ContainerRow | None:
         raise NotImplementedError
 
+    @property
+    def aimed(self) -> list[ContainerRow]:
+        """The marked containers; the selected one where none is marked."""
+        raise NotImplementedError
+
     def select(self, id: str) -> None:
         raise NotImplementedError
 
-    def ready(self, name: str) -> ContainerRow | None:
-        """The selected container if the key may act on it now; else the reason is said."""
-        action = next(a for a in actions.ACTIONS if a.name == name)
-        row = self.row
+    def may_change(self) -> bool:
+        """False, and the reason is said, with `--read-only`."""
         if self.longshore.read_only:
             self.longshore.say("this dashboard is read-only: it was started with --read-only", "warn")
-        elif row is None:
+        return not self.longshore.read_only
+
+    def ready(self, name: str) -> ContainerRow | None:
+        """The selected container if the key may act on it now; else the reason is said."""
+        action, row = actions.named(name), self.row
+        if not self.may_change():
+            return None
+        if row is None:
             self.longshore.say("there is no container to act on; n makes one", "warn")
         elif row.lesson:
             self.longshore.say(f"{row.name} is being walked through {row.verb} step by step; t goes on with it", "warn")
-        elif action.verbs and actions.verb_now(action, row) is None:
+        elif action.verbs and actions.verb_now(action, [row]) is None:
             self.longshore.say(f"cannot {' or '.join(action.verbs)} {row.name}: it is {row.status}", "warn")
         else:
             return row
@@ -65,14 +87,38 @@ class Deeds(Screen[None]):
     def action_pause(self) -> None:
         self._plainly("pause")
 
+    def action_restart(self) -> None:
+        self._plainly("restart")
+
     def _plainly(self, name: str) -> None:
-        """A verb that needs no question."""
-        action = next(a for a in actions.ACTIONS if a.name == name)
-        if (row := self.ready(name)) and (verb := actions.verb_now(action, row)):
+        """A verb that needs no question for one container; for many the plan is the question."""
+        if self.marks:
+            self._many(name)
+        elif (row := self.ready(name)) and (verb := actions.verb_now(actions.named(name), [row])):
             self.perform(verb, row)
+
+    def _many(self, name: str, params: Params = NO_PARAMS) -> None:
+        """The plan for the marked containers."""
+        if not self.may_change():
+            return
+        verbs, rows = actions.named(name).verbs, self.aimed
+        if verb := bulk.choose(verbs, rows):
+            self._plan(verb, bulk.plan(verb, rows, params), params)
+        else:
+            self.longshore.say(f"cannot {' or '.join(verbs)} any of the {len(rows)} marked containers as they are", "warn")
+
+    def _plan(self, verb: Verb, items: Sequence[Item], params: Params = NO_PARAMS) -> None:
+        names = [item.row.name for item in items if item.deed]
+        heading = f"{verb.capitalize()} {len(names)} of {len(items)}"
+        docker = for_all(verb, names, params, self.longshore.docker)
+        self.longshore.push_screen(Bulk(self.longshore, heading, verb.capitalize(), items, docker))
 
     @work
     async def action_remove(self) -> None:
+        if self.marks:
+            forced_ = any(row.status in FORCED for row in self.aimed)
+            self._many("remove", {"force": True} if forced_ else NO_PARAMS)
+            return
         row = self.ready("remove")
         if row is None:
             return
@@ -87,9 +133,97 @@ class Deeds(Screen[None]):
 
     @work
     async def action_kill(self) -> None:
-        row = self.ready("kill")
-        if row and (signal := await self.longshore.push_screen_wait(Menu("Kill", f"Which signal for {row.name}?", SIGNALS))):
+        row = None if self.marks else self.ready("kill")
+        if row is None and not (self.marks and self.may_change()):
+            return
+        whom = row.name if row else f"the {len(self.marks)} marked containers"
+        signal = await self.longshore.push_screen_wait(Menu("Kill", f"Which signal for {whom}?", SIGNALS))
+        if signal and row:
             self.perform(Verb.KILL, row, {"signal": signal})
+        elif signal:
+            self._many("kill", {"signal": signal})
+
+    @work
+    async def action_rename(self) -> None:
+        row = self.ready("rename")
+        if row is None:
+            return
+        names = {other.name for other in self.longshore.scene.world.containers.values()}
+        if name := await self.longshore.push_screen_wait(Rename(row.name, names.__contains__, self.longshore.docker)):
+            self.perform(Verb.RENAME, row, {"name": name})
+
+    def action_undo(self) -> None:
+        """Take back what was done last: one at once, many with their plan."""
+        if not self.may_change():
+            return
+        done = self.longshore.done
+        back = [deed for deed in map(inverse, done) if deed]
+        if not done:
+            self.longshore.say("nothing was done from here yet", "warn")
+        elif not back:
+            what = f"{done[0].verb} of {done[0].row.name}" if len(done) == 1 else f"{done[0].verb} of {len(done)}"
+            self.longshore.say(f"cannot take back the {what}: nothing undoes it", "warn")
+        elif len(back) == 1:
+            self.perform(*back[0])
+        else:
+            rows = [self.longshore.scene.row(deed.row.id) or deed.row for deed in back]
+            self._plan(back[0].verb, bulk.plan(back[0].verb, rows))
+
+    # From the tabs
+
+    @on(HealthTab.Probe)
+    @work(group="deeds")
+    async def _probe(self, event: HealthTab.Probe) -> None:
+        row = self.longshore.scene.row(event.id)
+        if row is None or not self.may_change():
+            return
+        self.longshore.say(f"probing {row.name} …", "dim")
+        try:
+            probe = await self.longshore.engine.probe(row.id)
+        except (EngineError, OSError) as error:
+            self.longshore.say(f"✘ {error}", "bad")
+            return
+        good = probe.exit_code == 0
+        self.longshore.say(f"{'✔' if good else '✘'} the probe of {row.name}: {ended(probe)}", "good" if good else "bad")
+
+    @on(ProcessesTab.Kill)
+    @work
+    async def _kill_process(self, event: ProcessesTab.Kill) -> None:
+        if not self.may_change():
+            return
+        app, process = self.longshore, event.process
+        question = f"Which signal for process {process.pid}, {process.command}?"
+        signal = await app.push_screen_wait(Menu("Kill one process", question, SIGNALS))
+        if signal is None:
+            return
+        said = f"kill -{signal} {process.pid}"
+        try:
+            await app.engine.signal(event.id, process.pid, signal)
+        except (EngineError, OSError) as error:
+            app.notice = Notice(command=said, text=f"✘ {error}", tone="bad")
+            return
+        app.notice = Notice(command=said, text=f"✔ sent to {process.command}", tone="good")
+        event.tab.touch()
+
+    @on(Tab.Copied)
+    def _copied(self, event: Tab.Copied) -> None:
+        self.longshore.copy_to_clipboard(event.text)
+        self.longshore.say(f"copied {event.what}", "good")
+
+    @work
+    async def action_explain(self) -> None:
+        app, row = self.longshore, self.row
+        if row is None:
+            app.say("there is no container to explain; n makes one", "warn")
+            return
+        with app.typed.held():
+            try:
+                container = await app.engine.inspect(row.id)
+            except (EngineError, OSError) as error:
+                app.say(f"✘ {error}", "bad")
+                return
+            row = app.scene.row(row.id) or row
+            app.push_screen(Tell(f"Why is {row.name} {row.status}?", explain(row, container)))
 
     @work
     async def action_new(self) -> None:
@@ -97,8 +231,7 @@ class Deeds(Screen[None]):
 
     async def _new(self, *, lesson: bool) -> None:
         app = self.longshore
-        if app.read_only:
-            app.say("this dashboard is read-only: it was started with --read-only", "warn")
+        if not self.may_change():
             return
         world = app.scene.world
         names = {row.name for row in world.containers.values()}
@@ -127,8 +260,7 @@ class Deeds(Screen[None]):
         if row and row.lesson:
             self._resume(row)
             return
-        if self.longshore.read_only:
-            self.ready("lesson")
+        if not self.may_change():
             return
         choices = [Choice(verb, str(verb), about) for verb, about in _ABOUT.items() if row and allowed(verb, row.status)]
         choices.append(Choice(Verb.CREATE, "create", "a new container, from the first directory on"))

@@ -14,8 +14,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
+from engine.model.container import NAME
 from engine.model.interface import Params
 from tui.view.docker import command
+from tui.view.text import BLANK, line, wrap
+from tui.widgets.lines import Sheet
 
 HEALTH_INTERVAL = 5 * 10**9
 """Nanoseconds between the probes of a container made here: short enough to watch. It is shown in the command."""
@@ -111,6 +114,83 @@ SIGNALS = (
     Choice("STOP", "STOP", "halt; unlike a freeze, the program's parent can tell"),
     Choice("CONT", "CONT", "go on after STOP"),
 )
+
+
+class Tell(Dialog):
+    """Some sentences to read. Dismissed with None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,x,enter", "cancel", show=False)]
+
+    def __init__(self, heading: str, sentences: Sequence[str]) -> None:
+        super().__init__()
+        self.heading, self.sentences = heading, sentences
+
+    def content(self) -> ComposeResult:
+        yield Sheet(id="told")
+        with Horizontal(classes="buttons"):
+            yield Button("Close", id="cancel")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        sheet = self.query_one(Sheet)
+        blocks = [[line(text) for text in wrap(sentence, sheet.inner_width)] for sentence in self.sentences]
+        lines = [row for block in blocks for row in (BLANK, *block)][1:]
+        sheet.styles.height = min(len(lines), max(3, self.size.height - 10))
+        sheet.paint(lines)
+
+    @on(Button.Pressed)
+    def _pressed(self) -> None:
+        self.dismiss(None)
+
+
+class Rename(Dialog):
+    """Asks for a name. Dismissed with it."""
+
+    heading = "Rename"
+
+    def __init__(self, name: str, taken: Callable[[str], bool], program: str) -> None:
+        super().__init__()
+        self.old, self.taken, self.program = name, taken, program
+
+    def content(self) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Label("Name")
+            yield Input(self.old, id="name", compact=True)
+        yield Static("", classes="command", id="docker", markup=False)
+        with Horizontal(classes="buttons"):
+            yield Button("Rename", id="rename", variant="primary")
+            yield Button("Cancel", id="cancel")
+
+    @property
+    def wrong(self) -> str:
+        """Why the name cannot be; empty: it can."""
+        name = self.query_one(Input).value
+        if name == self.old:
+            return "that is its name already"
+        if self.taken(name):
+            return f"the name {name} is taken by another container; choose another"
+        return "" if NAME.fullmatch(name) else "a name has letters, digits and _ . - and begins with a letter or a digit"
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        shown, wrong = self.query_one("#docker", Static), self.wrong
+        docker = command("rename", self.old, {"name": event.value}, self.program)
+        shown.update(f"✘ {wrong}" if wrong else f"$ {docker}")
+        shown.set_class(bool(wrong), "wrong")
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#rename")
+    def _rename(self) -> None:
+        if self.wrong:
+            self.app.bell()
+        else:
+            self.dismiss(self.query_one(Input).value)
+
+    @on(Button.Pressed, "#cancel")
+    def _cancel(self) -> None:
+        self.dismiss(None)
 
 
 class Made(NamedTuple):

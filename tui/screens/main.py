@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -16,9 +16,11 @@ from tui import actions
 from tui.panes.containers import ContainersPane
 from tui.panes.details import DetailsPane
 from tui.panes.layers import LayersPane
+from tui.panes.logs import LogsTab
 from tui.panes.networks import NetworksPane
 from tui.panes.pane import Pane
 from tui.screens.deeds import Deeds
+from tui.screens.events import EventsScreen
 from tui.screens.help import Help
 from tui.view import footer, header
 from tui.view.scene import Notice, Scene
@@ -39,6 +41,9 @@ class MainScreen(Deeds, Screen[None]):
         super().__init__()
         self.longshore = app
         self.selected = self.wanted = ""
+        self.marks: frozenset[str] = frozenset()
+        self.mark_from = ""
+        """The container from which a range of marks begins."""
         self.active = 1
         self.zoomed = False
 
@@ -70,12 +75,21 @@ class MainScreen(Deeds, Screen[None]):
     def row(self) -> ContainerRow | None:
         return self.longshore.scene.row(self.selected)
 
+    @property
+    def aimed(self) -> list[ContainerRow]:
+        if self.marks:
+            return [row for row in self.table.ordered(self.longshore.scene) if row.id in self.marks]
+        return [self.row] if self.row else []
+
     # Painting
 
     def show(self, scene: Scene) -> None:
         """Paint everything from the scene; what looks the same costs nothing."""
         if self.wanted in scene.world.containers:
             self.selected, self.wanted = self.wanted, ""
+        self.marks &= scene.world.containers.keys()
+        self.table.marks = self.marks
+        self.query_one(LogsTab).mark(tuple(row.id for row in self.aimed) if self.marks else ())
         for pane in self.panes:
             pane.show(scene, self.selected)
         self.show_bars(scene)
@@ -88,13 +102,17 @@ class MainScreen(Deeds, Screen[None]):
         if status.styles.height is None or status.styles.height.value != len(lines):
             status.styles.height = len(lines)
         status.paint(lines)
-        can = actions.usable(self.row, read_only=app.read_only)
-        items = [(a.key, actions.label(a, self.row), can(a)) for a in actions.ACTIONS if a.footer]
+        aimed, one = self.aimed, [self.row] if self.row else []
+        items = [(a.key, a.label, True) for a in actions.LOGS if a.footer] if isinstance(self.focused, LogsTab) else []
+        for action in (a for a in actions.ACTIONS if a.footer):
+            rows = aimed if action.bulk else one
+            can = actions.usable(rows, read_only=app.read_only)
+            items.append((action.key, actions.label(action, rows), can(action)))
         self.query_one("#footer", Lines).paint([footer.keys(items, width)])
 
     def touched(self, ids: frozenset[str]) -> None:
         """The records or runs of these containers have changed."""
-        if self.selected in ids:
+        if not ids.isdisjoint({self.selected, *self.marks}):
             self.query_one(DetailsPane).touch()
 
     @on(ContainersPane.Selected)
@@ -118,6 +136,7 @@ class MainScreen(Deeds, Screen[None]):
             if pane.has_focus_within and pane.number != self.active:
                 self.active = pane.number
                 self._arrange()
+        self.show_bars(self.longshore.scene)
 
     def _arrange(self) -> None:
         """All panes, or only the active one where there is no room."""
@@ -149,19 +168,29 @@ class MainScreen(Deeds, Screen[None]):
         self.action_open()
 
     def action_logs(self) -> None:
-        self.query_one(DetailsPane).open("Logs")
+        self._open_tab("Logs")
+
+    def _open_tab(self, label: str) -> None:
+        self.query_one(DetailsPane).open(label)
         self.action_pane(DetailsPane.number)
         self.show(self.longshore.scene)
+
+    def action_inspect(self) -> None:
+        self._open_tab("Inspect")
 
     def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
         self._arrange()
 
     def action_back(self) -> None:
-        """One thing at a time: the message, the filter, the zoom, the pane."""
+        """One thing at a time: the message, what a tab holds, the marks, the filter, the zoom, the pane."""
         table = self.table
         if self.longshore.notice != Notice():
             self.longshore.notice = Notice()
+        elif self.active == DetailsPane.number and self.query_one(DetailsPane).back():
+            return
+        elif self.marks:
+            self.action_unmark()
         elif table.query_text:
             self._filter("")
             self.query_one("#filter", Input).value = ""
@@ -201,6 +230,44 @@ class MainScreen(Deeds, Screen[None]):
         table = self.table
         table.stopped = not table.stopped
         self.show(self.longshore.scene)
+
+    # Marks and order
+
+    def action_mark(self) -> None:
+        """Mark the container, or no longer, and go to the next."""
+        if row := self.row:
+            self.marks ^= {row.id}
+            self.mark_from = row.id
+            self.show(self.longshore.scene)
+            self.table.sheet.action_move(1)
+
+    def action_mark_range(self) -> None:
+        """Mark all from where the last mark was made to here."""
+        ids = [row.id for row in self.table.rows]
+        if self.selected in ids:
+            here = ids.index(self.selected)
+            there = ids.index(self.mark_from) if self.mark_from in ids else here
+            self.marks |= set(ids[min(here, there) : max(here, there) + 1])
+            self.mark_from = self.selected
+            self.show(self.longshore.scene)
+
+    def action_unmark(self) -> None:
+        self.marks, self.mark_from = frozenset(), ""
+        self.show(self.longshore.scene)
+
+    def action_sort(self, by: int) -> None:
+        self.table.sort(by)
+        self.show(self.longshore.scene)
+
+    def action_flip(self) -> None:
+        self.table.flip()
+        self.show(self.longshore.scene)
+
+    @work
+    async def action_events(self) -> None:
+        if id := await self.longshore.push_screen_wait(EventsScreen(self.longshore)):
+            self.select(id)
+            self.action_pane(1)
 
     def action_hold(self) -> None:
         self.longshore.hold()

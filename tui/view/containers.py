@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
+from msgspec import Struct
 from rich.cells import cell_len
 
 from engine.model.status import Status
@@ -15,7 +16,7 @@ from tui.view.figures import Meter, age, bars, memory, rate
 from tui.view.scene import Scene
 from tui.view.text import GAP, Line, Span, pad, shorten, shorten_left
 
-_FIRST = (Status.RUNNING, Status.PAUSED, Status.CREATING, Status.REMOVING)
+_FIRST = (Status.RUNNING, Status.PAUSED, Status.RESTARTING, Status.CREATING, Status.REMOVING)
 
 
 class Column(NamedTuple):
@@ -27,12 +28,53 @@ class Column(NamedTuple):
     """Cells it may grow to; 0: it does not grow."""
 
 
-def order(scene: Scene, query: str, stopped: bool) -> tuple[ContainerRow, ...]:
-    """The containers to show: what lives first, by name. `query` is looked for in name, image, state and id."""
+class Order(Struct, frozen=True, kw_only=True):
+    """How the table is sorted."""
+
+    column: str = ""
+    """A key of `COLUMNS`; empty: what lives first, by name."""
+    up: bool = True
+    """The way round that the column begins with: names from A on, figures from the greatest down."""
+
+    @property
+    def live(self) -> bool:
+        """By a figure that moves each second."""
+        return self.column in ("cpu", "memory", "net")
+
+
+def _sort_key(scene: Scene, column: str) -> Callable[[ContainerRow], Any]:
+    """What a column is sorted by."""
+    meter = scene.meter
+    never = datetime.min.replace(tzinfo=UTC)
+    keys: dict[str, Callable[[ContainerRow], Any]] = {
+        "cpu": lambda row: -meter(row.id).cpu_shown if row.status.alive else 1,
+        "memory": lambda row: -meter(row.id).memory if row.status.alive else 1,
+        "net": lambda row: -(meter(row.id).rx + meter(row.id).tx),
+        "freezer": lambda row: (row.freezer is None, row.freezer.word if row.freezer else ""),
+        "health": lambda row: _HEALTH.get(row.health, 3),
+        "state": lambda row: (list(Status).index(row.status), row.exit_code == 0),
+        "restarts": lambda row: -row.restarts,
+        "up": lambda row: (never - (_since(row) or never)).total_seconds(),
+        "name": lambda row: row.name,
+        "image": lambda row: row.image,
+    }
+    return keys[column]
+
+
+_HEALTH = {"unhealthy": 0, "starting": 1, "healthy": 2}
+SORTED = ("", "cpu", "memory", "net", "freezer", "health", "state", "restarts", "up", "name", "image")
+"""The columns as they stand, in the order in which the keys go through them."""
+
+
+def order(scene: Scene, query: str, stopped: bool, by: Order = Order()) -> tuple[ContainerRow, ...]:  # noqa: B008 - frozen
+    """The containers to show. `query` is looked for in name, image, state and id."""
     words = query.lower().split()
     rows = (row for row in scene.world.containers.values() if stopped or row.status in _FIRST)
-    found = (row for row in rows if all(word in _searched(row) for word in words))
-    return tuple(sorted(found, key=lambda row: (row.status not in _FIRST, row.name)))
+    found = [row for row in rows if all(word in _searched(row) for word in words)]
+    found.sort(key=lambda row: (row.status not in _FIRST, row.name))
+    if by.column:
+        found.sort(key=_sort_key(scene, by.column))
+    return tuple(found if by.up else reversed(found))
 
 
 def _searched(row: ContainerRow) -> str:
@@ -42,8 +84,9 @@ def _searched(row: ContainerRow) -> str:
 def counts(scene: Scene) -> str:
     """`9 running · 1 frozen · 3 exited`."""
     rows = scene.world.containers.values()
-    words = (("running", Status.RUNNING), ("frozen", Status.PAUSED), ("created", Status.CREATED), ("exited", Status.EXITED))
-    found = [(sum(row.status is status for row in rows), word) for word, status in words]
+    words = {Status.PAUSED: "frozen"}
+    statuses = (Status.RUNNING, Status.PAUSED, Status.RESTARTING, Status.CREATED, Status.EXITED)
+    found = [(sum(row.status is status for row in rows), words.get(status, str(status))) for status in statuses]
     dead = sum(row.status is Status.DEAD for row in rows)
     return " · ".join(f"{n} {word}" for n, word in (*found, (dead, "✘ dead")) if n) or "none"
 
@@ -114,6 +157,8 @@ def state(row: ContainerRow) -> Span:
             return Span("running", "good")
         case Status.PAUSED:
             return Span("paused", "cold")
+        case Status.RESTARTING:
+            return Span("restarting", "warn")
         case _:
             return Span(str(row.status), "dim")
 
@@ -123,8 +168,15 @@ def _state(row: ContainerRow, meter: Meter, now: datetime) -> Span:
 
 
 def _up(row: ContainerRow, meter: Meter, now: datetime) -> Span:
-    since = row.started_at if row.status.alive else row.finished_at or row.created
-    return Span(age(since, now), "" if row.status.alive else "dim")
+    return Span(age(_since(row), now), "" if row.status.alive else "dim")
+
+
+def _since(row: ContainerRow) -> datetime | None:
+    return row.started_at if row.status.alive else row.finished_at or row.created
+
+
+def _restarts(row: ContainerRow, meter: Meter, now: datetime) -> Span:
+    return Span(f"{row.restarts}↻" if row.restarts else "", "warn")
 
 
 def _name(row: ContainerRow, meter: Meter, now: datetime) -> Span:
@@ -143,6 +195,8 @@ def note(row: ContainerRow) -> Span:
         return Span(f"lesson: {row.verb} {row.at}/{row.of}, t goes on", "accent")
     if row.verb:
         return Span(f"{row.verb} {row.at}/{row.of} {row.step}", "accent")
+    if row.status is Status.RESTARTING and row.restart_at:
+        return Span(f"exited {row.exit_code}, next try {row.restart_at.astimezone():%H:%M:%S}", "warn")
     if row.error:
         return Span(f"✘ {row.error}", "bad")
     return Span("")
@@ -161,13 +215,14 @@ COLUMNS: dict[str, Column] = {
     "health": Column("HEALTH", _health, 6, 15),
     "probes": Column("PROBES", _probes, 6),
     "state": Column("STATE", _state, 7, 10),
+    "restarts": Column("↻", _restarts, 4),
     "up": Column("UP", _up, 4),
     "name": Column("NAME", _name, 8, 24),
     "image": Column("IMAGE", _image, 7, 28),
     "note": Column("", _note, 0, 60),
 }
 
-WANTED = ("name", "state", "freezer", "cpu", "health", "memory", "up", "image", "net", "bars", "probes")
+WANTED = ("name", "state", "freezer", "cpu", "health", "memory", "up", "restarts", "image", "net", "bars", "probes")
 """The order in which columns get their place where the screen is narrow. A note that says something always has one."""
 
 NOTE_LEAST = 18
@@ -191,6 +246,8 @@ def layout(scene: Scene, rows: Sequence[ContainerRow], width: int) -> Layout:
 def _need(scene: Scene, rows: Sequence[ContainerRow], column: Column) -> int:
     if column is COLUMNS["probes"] and not any(row.probes for row in rows):
         return 0
+    if column is COLUMNS["restarts"] and not any(row.restarts for row in rows):
+        return 0
     if not column.most:
         return column.least
     longest = max((cell_len(column.cell(row, scene.meter(row.id), scene.now).text) for row in rows), default=0)
@@ -201,8 +258,13 @@ def _total(taken: dict[str, int]) -> int:
     return sum(taken.values()) + 2 * max(0, len(taken) - 1)
 
 
-def head(columns: Layout) -> Line:
-    return _joined([Span(pad(COLUMNS[key].title, width), "dim") for key, width in columns])
+def head(columns: Layout, by: Order = Order()) -> Line:  # noqa: B008 - frozen
+    """The titles; the one that is sorted by is marked, and shows which way."""
+    cells = []
+    for key, width in columns:
+        sign = "" if key != by.column else "▾" if by.up else "▴"
+        cells.append(Span(pad(f"{COLUMNS[key].title}{sign}", width), "accent" if sign else "dim"))
+    return _joined(cells)
 
 
 def body(scene: Scene, row: ContainerRow, columns: Layout) -> Line:

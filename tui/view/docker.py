@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from engine.model.interface import NO_PARAMS, Params
@@ -15,15 +16,25 @@ def command(verb: str, name: str, params: Params = NO_PARAMS, program: str = "do
             words = ["create", *_create(params)]
         case "kill":
             words = ["kill", *(("--signal", params["signal"]) if params.get("signal") else ()), name]
-        case "stop":
-            words = ["stop", *(("-t", str(params["t"])) if "t" in params else ()), name]
+        case "stop" | "restart":
+            words = [verb, *(("-t", str(params["t"])) if "t" in params else ()), name]
         case "remove":
             words = ["rm", *(("-f",) if params.get("force") else ()), *(("-v",) if params.get("v") else ()), name]
+        case "rename":
+            words = ["rename", name, params["name"]]
         case "logs":
             words = ["logs", "-f", name]
+        case "exec":
+            words = ["exec", "-it", name, *params["command"]]
         case _:
             words = [verb, name]
     return f"{program} {shlex.join(words)}"
+
+
+def for_all(verb: str, names: Sequence[str], params: Params = NO_PARAMS, program: str = "docker") -> str:
+    """One command for many containers."""
+    first, *others = names
+    return " ".join([command(verb, first, params, program), *(shlex.quote(name) for name in others)])
 
 
 def _create(params: Params) -> list[str]:

@@ -18,7 +18,7 @@ class Span(NamedTuple):
 
 Line = tuple[Span, ...]
 
-TONES = ("dim", "good", "bad", "warn", "cold", "accent", "strong", "code", "key")
+TONES = ("dim", "good", "bad", "warn", "cold", "accent", "strong", "code", "key", "found")
 
 GAP = Span("  ")
 BLANK: Line = ()

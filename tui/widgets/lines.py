@@ -159,6 +159,8 @@ class Sheet(Lines, can_focus=True):
         row = max(0, min(row, len(self._starts) - 1))
         moved, self.row = row != self.row, row
         first, end = self._extent()
+        if row == 0:
+            first = 0  # with what stands above the first row
         top, height = self.scroll_offset.y, self.size.height
         if height and not top <= first <= top + height - (end - first):
             self.scroll_to(y=first if first < top else end - height, animate=False, immediate=True)
