@@ -50,6 +50,9 @@ class LogsTab(Tab, LogSheet):
         """The matching line a person stands on."""
         self.hits: list[int] = []
         self._anchor: tuple[Entry, int] | None = None
+        self.marked: tuple[str, ...] = ()
+        self._wanted: tuple[str, ...] = ()
+        """The containers that are read."""
         self._names: dict[str, str] = {}
         self._prompt: Prompt | None = None
         self._due = self._fetching = False
@@ -57,13 +60,23 @@ class LogsTab(Tab, LogSheet):
 
     # What is read
 
+    def mark(self, ids: tuple[str, ...]) -> None:
+        """These containers are marked: their logs are shown together. None: the selected one's."""
+        if ids != self.marked:
+            self.marked = ids
+            if self.selected:
+                self.follow(self.selected)
+
     def follow(self, id: str) -> None:
-        self.read((id,) if id else ())
+        self.selected = id
+        self.read((self.marked or (id,)) if id else ())
 
     def read(self, ids: tuple[str, ...]) -> None:
         """Show the lines of these containers; none: stop reading, and keep what is there for when they are shown again."""
+        if ids == self._wanted:
+            return
+        self._wanted = ids
         self.workers.cancel_node(self)
-        self.selected = ids[0] if ids else ""
         if ids:
             self.run_worker(self._read(ids))
             return
@@ -101,7 +114,7 @@ class LogsTab(Tab, LogSheet):
         """What was said before the oldest line there is."""
         if len(self.reader.book.entries) >= logs.OLDEST:
             self._say(f"older lines: {self._longshore.docker} logs {self._named()}")
-        elif self.selected and not self.reader.complete:
+        elif self._wanted and not self.reader.complete:
             self.run_worker(self._older())
 
     async def _older(self) -> None:
@@ -128,7 +141,7 @@ class LogsTab(Tab, LogSheet):
 
     def _lay_out(self) -> None:
         state = self.state
-        if not self.selected:
+        if not self._wanted:
             self.place([], 0, ())
             return
         if state.following:
@@ -239,7 +252,8 @@ class LogsTab(Tab, LogSheet):
         first = since(logs.WINDOWS[number])
         marks = [e for e in self.reader.book.entries if e.source < 0 and (first is None or e.time >= first)]
         self._begin(self.reader.ids, marks)
-        self.read(self.reader.ids)
+        wanted, self._wanted = self._wanted, ()
+        self.read(wanted)
 
     # Searching
 

@@ -404,7 +404,10 @@ def status(state: State, width: int) -> Line:
         parts.append(Span(f"last {WINDOW_NAMES[state.window]}", "key"))
     if state.containers > 1:
         parts.append(Span(f"{state.containers} containers"))
-    parts.append(Span(_count(state.of, "line") + ("" if state.wrap else " · not wrapped"), "dim"))
+    if not state.filter:
+        parts.append(Span(_count(state.of, "line"), "dim"))
+    if not state.wrap:
+        parts.append(Span("not wrapped", "dim"))
     while len(parts) > 1 and width_of(_joined(parts)) > width:
         parts.pop()
     return _joined(parts)
