@@ -19,7 +19,7 @@ from engine.model.interface import Params
 from engine.model.run import Way
 from engine.model.settings import Config, HostConfig, LogConfig
 from engine.model.status import Status
-from engine.spec import built
+from engine.spec import built, health
 from engine.spec.decode import decode_create
 from engine.spec.identity import ATTEMPTS, check_name, free, hostname, new_id, random_name, taken
 from engine.spec.logs import log_config
@@ -85,7 +85,8 @@ async def settle(host: Host, params: Params, log: LogConfig) -> Settled:
     command(config)
     host_config = adapt(host_config, host.facts)
     host_config = replace(host_config, log_config=log_config(host_config.log_config, log))
-    return Settled(config=config, host_config=host_config, image=image, warnings=(*warnings, *_notes(image, host)))
+    warnings = (*warnings, *_notes(image, host), *health.warnings(config))
+    return Settled(config=config, host_config=host_config, image=image, warnings=warnings)
 
 
 def _notes(image: Image, host: Host) -> Iterable[str]:

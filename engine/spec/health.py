@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -48,21 +49,35 @@ def probe_command(config: Config) -> tuple[str, ...] | None:
     return None
 
 
+def warnings(config: Config) -> Iterator[str]:
+    """What is wrong with the test of a merged config, an image's too: it still runs, and nobody looks after its health."""
+    test = (config.healthcheck.test if config.healthcheck else None) or ("",)
+    if test[0] not in ("", "NONE", "CMD", "CMD-SHELL"):
+        yield f"Healthcheck.Test {test[0]!r} is none of NONE, CMD and CMD-SHELL: health is not checked"
+    elif test in (("CMD",), ("CMD-SHELL",)):
+        yield f"Healthcheck.Test {test[0]!r} is given no command: health is not checked"
+
+
 def check(config: Config) -> Check | None:
     """The health check of a merged config, or None."""
     command, asked = probe_command(config), config.healthcheck
     if command is None or asked is None:
         return None
     default = Check(command=command)
-    interval = asked.interval / 1e9 or default.interval
+    interval = _seconds(asked.interval, default.interval)
     return Check(
         command=command,
         interval=interval,
-        timeout=asked.timeout / 1e9 or default.timeout,
-        start_period=asked.start_period / 1e9,
-        start_interval=asked.start_interval / 1e9 or interval,
-        retries=asked.retries or default.retries,
+        timeout=_seconds(asked.timeout, default.timeout),
+        start_period=_seconds(asked.start_period, default.start_period),
+        start_interval=_seconds(asked.start_interval, interval),
+        retries=asked.retries if asked.retries > 0 else default.retries,
     )
+
+
+def _seconds(nanoseconds: int, default: float) -> float:
+    """A person's nonsense is refused; an image's would else be a probe without a pause."""
+    return nanoseconds / 1e9 if nanoseconds > 0 else default
 
 
 def after_probe(health: Health, probe: Probe, started_at: datetime, start_period: float, retries: int) -> Health:

@@ -30,7 +30,7 @@ def verify(config: Config, host_config: HostConfig, facts: Facts) -> tuple[HostC
     Raises `Invalid` for what cannot be right, naming the field, its value and the remedy.
     """
     warnings: list[str] = []
-    _config(config, warnings)
+    _config(config)
     _modes(host_config)
     verify_restart_policy(host_config)
     _names(host_config)
@@ -61,7 +61,7 @@ def adapt(host_config: HostConfig, facts: Facts) -> HostConfig:
     )
 
 
-def _config(config: Config, warnings: list[str]) -> None:
+def _config(config: Config) -> None:
     if config.working_dir and not config.working_dir.startswith("/"):
         raise Invalid(f"WorkingDir {config.working_dir!r} is not absolute", "begin it with /")
     if len(config.hostname.encode()) > LONGEST_HOSTNAME:
@@ -78,13 +78,14 @@ def _config(config: Config, warnings: list[str]) -> None:
         *words(config.cmd),
         *words(config.entrypoint),
         *(config.env or ()),
+        *((config.healthcheck and config.healthcheck.test) or ()),
     ):
         if "\0" in text:
             raise Invalid(f"{text!r} has a NUL character, which no program can be given", "leave it out")
-    _healthcheck(config, warnings)
+    _healthcheck(config)
 
 
-def _healthcheck(config: Config, warnings: list[str]) -> None:
+def _healthcheck(config: Config) -> None:
     if (asked := config.healthcheck) is None:
         return
     times = {
@@ -98,10 +99,6 @@ def _healthcheck(config: Config, warnings: list[str]) -> None:
             raise Invalid(f"Healthcheck.{field} {value} is less than a millisecond", "give nanoseconds, or 0 for the default")
     if asked.retries < 0:
         raise Invalid(f"Healthcheck.Retries {asked.retries} is negative", "give a count, or 0 for the default of 3")
-    if asked.test and asked.test[0] not in ("", "NONE", "CMD", "CMD-SHELL"):
-        warnings.append(f"Healthcheck.Test {asked.test[0]!r} is none of NONE, CMD and CMD-SHELL: health is not checked")
-    elif asked.test in (("CMD",), ("CMD-SHELL",)):
-        warnings.append(f"Healthcheck.Test {asked.test[0]!r} is given no command: health is not checked")
 
 
 _ANSWERS = {

@@ -37,6 +37,22 @@ def test_command(config: Config, command: tuple[str, ...] | None) -> None:
     assert (health.check(config) is None) == (command is None)
 
 
+@pytest.mark.parametrize(
+    ("test", "warning"),
+    [
+        (("SHELL", "x"), ("Healthcheck.Test 'SHELL' is none of NONE, CMD and CMD-SHELL: health is not checked",)),
+        (("CMD",), ("Healthcheck.Test 'CMD' is given no command: health is not checked",)),
+        (("CMD-SHELL",), ("Healthcheck.Test 'CMD-SHELL' is given no command: health is not checked",)),
+        (("NONE",), ()),
+        ((), ()),
+        (None, ()),
+    ],
+)
+def test_a_health_test_that_nobody_can_run_is_a_warning(test: tuple[str, ...] | None, warning: tuple[str, ...]) -> None:
+    assert tuple(health.warnings(Config(healthcheck=Healthcheck(test=test)))) == warning
+    assert health.check(Config(healthcheck=Healthcheck(test=test))) is None
+
+
 def test_defaults() -> None:
     assert health.check(Config(healthcheck=Healthcheck(test=("CMD", "x")))) == health.Check(
         command=("x",), interval=30, timeout=30, start_period=0, start_interval=30, retries=3
@@ -56,6 +72,11 @@ def test_own_times_are_nanoseconds() -> None:
     asked = Healthcheck(test=("CMD", "x"), interval=2 * SECOND, timeout=SECOND // 2, start_period=9 * SECOND, retries=1)
     check = health.check(Config(healthcheck=asked))
     assert check == health.Check(command=("x",), interval=2, timeout=0.5, start_period=9, start_interval=2, retries=1)
+
+
+def test_nonsense_of_an_image_is_the_default() -> None:
+    asked = Healthcheck(test=("CMD", "x"), interval=-1, timeout=-1, start_period=-1, start_interval=-1, retries=-1)
+    assert health.check(Config(healthcheck=asked)) == health.Check(command=("x",))
 
 
 def test_start_interval_holds_while_starting() -> None:

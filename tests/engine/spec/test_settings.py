@@ -22,6 +22,7 @@ from .made import BARE, FACTS
         (Config(cmd=("a\0b",)), "NUL"),
         (Config(healthcheck=Healthcheck(interval=999_999)), r"Healthcheck\.Interval 999999"),
         (Config(healthcheck=Healthcheck(timeout=1)), r"Healthcheck\.Timeout 1 "),
+        (Config(healthcheck=Healthcheck(test=("CMD", "a\0"))), "NUL"),
         (Config(healthcheck=Healthcheck(start_period=-1)), r"Healthcheck\.StartPeriod -1"),
         (Config(healthcheck=Healthcheck(start_interval=5)), r"Healthcheck\.StartInterval 5"),
         (Config(healthcheck=Healthcheck(retries=-1)), r"Healthcheck\.Retries -1"),
@@ -105,21 +106,6 @@ def test_a_lower_oom_score_needs_the_right_to() -> None:
     host_config, warnings = verify(Config(), HostConfig(oom_score_adj=-5), BARE)
     assert host_config.oom_score_adj == 0
     assert "CAP_SYS_RESOURCE" in warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("test", "warning"),
-    [
-        (("SHELL", "x"), ("Healthcheck.Test 'SHELL' is none of NONE, CMD and CMD-SHELL: health is not checked",)),
-        (("CMD",), ("Healthcheck.Test 'CMD' is given no command: health is not checked",)),
-        (("CMD-SHELL",), ("Healthcheck.Test 'CMD-SHELL' is given no command: health is not checked",)),
-        (("NONE",), ()),
-        ((), ()),
-    ],
-)
-def test_a_health_test_that_nobody_can_run_is_a_warning(test: tuple[str, ...], warning: tuple[str, ...]) -> None:
-    _, warnings = verify(Config(healthcheck=Healthcheck(test=test)), HostConfig(), FACTS)
-    assert warnings == warning
 
 
 def test_defaults() -> None:
