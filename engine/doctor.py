@@ -56,7 +56,7 @@ def report(found: Iterable[Finding]) -> str:
     column = 7 + max(len(finding.about) for finding in found) + 2
     lines = []
     for finding in found:
-        for text in filter(None, (finding.means, finding.do and f"Do: {finding.do}")):
+        for text in filter(None, (finding.means, finding.do and f"-> {finding.do}")):
             head = f"{finding.mark:<7}{finding.about}" if text is finding.means else ""
             lines += textwrap.wrap(
                 text,

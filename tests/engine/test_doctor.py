@@ -145,7 +145,7 @@ def test_the_report_is_aligned_and_fits_eighty_columns() -> None:
     assert all(len(line) <= 80 for line in lines)
     column = lines[0].index("short")
     assert all(line[:column].isspace() for line in lines[2:-2])
-    assert lines[-3].strip() == "Do: this, then that"
+    assert lines[-3].strip() == "-> this, then that"
     assert textwrap.dedent(text).isascii()
 
 
