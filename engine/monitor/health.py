@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from engine.core import Engine
 from engine.host import Clock
 from engine.model.container import Container, Probe
-from engine.model.errors import Conflict, EngineError
+from engine.model.errors import Conflict, EngineError, HostFailed
 from engine.model.status import Status
 from engine.spec import health
 
@@ -51,9 +51,11 @@ class Health:
             self._changed(None, c)
 
     async def close(self) -> None:
-        for ward in self._wards.values():
-            ward.monitor.cancel()
-        await asyncio.gather(*(ward.monitor for ward in self._wards.values()), return_exceptions=True)
+        monitors = [ward.monitor for ward in self._wards.values()]
+        self._wards.clear()
+        for monitor in monitors:
+            monitor.cancel()
+        await asyncio.gather(*monitors, return_exceptions=True)
 
     async def probe_now(self, c: Container) -> Probe:
         """Run the check at once, or share in the one that runs. Raises `Conflict` where no probe can be."""
@@ -94,6 +96,9 @@ class Health:
                 except EngineError as error:
                     log.warning("cannot look after the health of %s: %s", c.name, error)
                     ward.answer(error)
+                except Exception as error:  # a defect must not leave the container without a monitor
+                    log.exception("cannot look after the health of %s", c.name)
+                    ward.answer(HostFailed(f"cannot probe {c.name}: {error!r}"))
                 ward.since = clock.now()
         finally:
             ward.answer(Conflict(f"the probe in {ward.name} was given up: it was stopped or paused meanwhile"))

@@ -255,6 +255,15 @@ async def test_it_goes_on_when_a_result_could_not_be_saved(place: Place) -> None
     await place.becomes("healthy")
 
 
+async def test_a_defect_is_told_and_ends_no_monitor(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.probes.answers = [ZeroDivisionError("of the test"), 0]
+    await place.engine.do("start", "web")
+    with pytest.raises(HostFailed, match="ZeroDivisionError"):
+        await place.engine.probe("web")
+    assert caplog.messages == ["cannot look after the health of web"]
+    await place.becomes("healthy")
+
+
 # Frozen from outside
 
 
