@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from engine.model.events import Message
-from tui.view.text import GAP, Line, Span, clean, line, pad, shorten
+from tui.view.text import GAP, Line, Span, clean, pad, shorten, width_of
 
 EMPTY = "Nothing has happened yet. What happens to containers, images and networks is shown here as it does."
+
+WIDE = 80
+"""Columns from which the kind of thing is shown too."""
 
 _TONES = {
     "start": "good",
@@ -46,14 +49,14 @@ def body(message: Message, width: int) -> Line:
     if message.action.startswith("health_status"):
         tone = "good" if message.action.endswith(": healthy") else "bad"
     when = datetime.fromtimestamp(message.time, UTC).astimezone()
-    spans: Line = (Span(f"{when:%H:%M:%S}", "dim"), GAP, Span(pad(clean(name), 18), "strong"), GAP)
-    if width >= 70:
-        spans = (*spans, Span(pad(message.type, 9), "dim"), GAP)
+    wide = width >= WIDE
+    cells = [Span(f"{when:%H:%M:%S}", "dim"), Span(pad(clean(name), 18 if wide else 10), "strong")]
+    if wide:
+        cells.append(Span(pad(message.type, 9), "dim"))
+    cells.append(Span(pad(action, 24) if wide else shorten(action, 22), tone))
+    spans = tuple(part for cell in cells for part in (cell, GAP))
     rest = " ".join(f"{key}={clean(value)}" for key, value in sorted(told.items(), key=lambda item: item[0] != "exitCode"))
-    room = width - sum(len(span.text) for span in spans)
-    spans = (*spans, Span(pad(shorten(action, room), min(room, 26)), tone))
-    return (*spans, GAP, Span(shorten(rest, room - 28), "dim")) if rest and room > 40 else spans
-
-
-def empty(width: int) -> list[Line]:
-    return [line(shorten(EMPTY, width), "dim")]
+    spans = (*spans, Span(shorten(rest, max(0, width - width_of(spans))), "dim"))
+    while width_of(spans) > width:
+        spans = spans[:-1]
+    return spans

@@ -10,7 +10,7 @@ from engine.model.status import Status
 from engine.model.world import ContainerRow
 from tui.view.containers import health
 from tui.view.figures import duration
-from tui.view.text import BLANK, Line, Span, clean, line, pad, wrap
+from tui.view.text import BLANK, Line, Span, clean, line, pad, shorten, width_of, wrap
 
 OUTPUT_LINES = 3
 """Lines shown of a probe's output until it is opened."""
@@ -46,7 +46,7 @@ def lines(c: Container, row: ContainerRow, width: int, opened: frozenset[datetim
         return _none(c.config, width), []
     assert c.config.healthcheck
     log = c.state.health.log if c.state.health else ()
-    shown = [_heading(row), *_settings(script, c.config.healthcheck, width), BLANK]
+    shown = [*_heading(row, width), *_settings(script, c.config.healthcheck, width), BLANK]
     if not log:
         return [*shown, line(NO_PROBE, "dim")], []
     starts: list[int] = []
@@ -64,14 +64,15 @@ def _none(config: Config, width: int) -> list[Line]:
     return [*prose, BLANK, *asks, *(line(row, "code") for row in wrap(NONE_COMMAND, width, indent="    "))]
 
 
-def _heading(row: ContainerRow) -> Line:
+def _heading(row: ContainerRow, width: int) -> list[Line]:
     """`✘ unhealthy 3× · next probe at 14:02:16`. The time itself, not how long until then: that would tick."""
     if row.status is Status.PAUSED:
-        return line("- frozen: probes wait until it is thawed", "dim")
+        return [line(text, "dim") for text in wrap("- frozen: probes wait until it is thawed", width)]
     if not row.status.alive:
-        return line(f"- {row.status}: nobody probes; these are the last results", "dim")
+        return [line(text, "dim") for text in wrap(f"- {row.status}: nobody probes; these are the last results", width)]
     due = f"next probe at {row.probe_due.astimezone():%H:%M:%S}" if row.probe_due else "a probe is on its way"
-    return (health(row), Span(" · ", "dim"), Span(due))
+    whole = (health(row), Span(" · ", "dim"), Span(due))
+    return [whole] if width_of(whole) <= width else [(health(row),), *(line(text) for text in wrap(due, width))]
 
 
 def _settings(script: str, check: Healthcheck, width: int) -> list[Line]:
@@ -101,19 +102,22 @@ def ended(probe: Probe) -> str:
 def _probe(probe: Probe, width: int, *, whole: bool) -> list[Line]:
     good = probe.exit_code == 0
     took = duration((probe.end - probe.start).total_seconds() * 1000)
+    wide = width >= 60
+    cells = (pad(took, 9, right=True), "  " + pad(ended(probe), 9)) if wide else (f" {took}", f" {ended(probe)}")
     lead: Line = (
         Span("✔ " if good else "✘ ", "good" if good else "bad"),
         Span(f"{probe.start.astimezone():%H:%M:%S}"),
-        Span(pad(took, 9, right=True), "dim"),
-        Span("  " + pad(ended(probe), 9), "" if good else "bad"),
+        Span(cells[0], "dim"),
+        Span(cells[1], "" if good else "bad"),
     )
-    indent = 30 if width >= 60 else 4
+    indent = 30 if wide else 4
     said = [row for text in probe.output.splitlines() for row in wrap(clean(text), width - indent)]
     hidden = 0 if whole else max(0, len(said) - OUTPUT_LINES)
     said = said[: len(said) - hidden]
     rest = [line(" " * indent + text) for text in said]
     if hidden:
-        rest.append(line(" " * indent + f"… {hidden} more line{'s' * (hidden > 1)}, Enter shows them", "dim"))
-    if indent == 4 or not rest:
+        more = f"… {hidden} more line{'s' * (hidden > 1)}, Enter shows them"
+        rest.append(line(" " * indent + shorten(more, width - indent), "dim"))
+    if not wide or not rest:
         return [lead, *rest]
     return [(*lead, Span(rest[0][0].text[indent:])), *rest[1:]]

@@ -80,11 +80,15 @@ def _tree(rows: Sequence[Process]) -> Iterator[Process]:
     children: dict[int, list[Process]] = {}
     for p in rows:
         children.setdefault(p.parent if p.parent in pids and p.parent != p.pid else 0, []).append(p)
-    waiting = [(p, 0) for p in reversed(children.get(0, ()))]
+    seen: set[int] = set()
+    # The roots last, so that they are taken first. The others too: `ps` is no snapshot, and could show a ring of parents.
+    waiting = [(p, 0) for p in (*reversed(rows), *reversed(children.get(0, ())))]
     while waiting:
         p, depth = waiting.pop()
-        yield p._replace(depth=depth)
-        waiting += [(child, depth + 1) for child in reversed(children.get(p.pid, ()))]
+        if p.pid not in seen:
+            seen.add(p.pid)
+            yield p._replace(depth=depth)
+            waiting += [(child, depth + 1) for child in reversed(children.get(p.pid, ()))]
 
 
 _STATES = {"R": "running", "S": "sleeping", "D": "in the kernel", "Z": "zombie", "T": "stopped", "I": "idle", "t": "traced"}
