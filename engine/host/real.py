@@ -24,6 +24,7 @@ from engine.host.links import KernelLinks
 from engine.host.netns import KernelNetns
 from engine.host.overlay import OverlayRootfs
 from engine.host.preflight import preflight
+from engine.host.ps import HostProcesses
 from engine.host.records import DiskRecords
 from engine.host.stdio import KernelStdio
 from engine.host.syscalls import MNT_DETACH, umount2
@@ -83,6 +84,7 @@ class RealHost:
             firewall=NftFirewall(facts.bridge),
             stdio=self.stdio,
             tasks=self.tasks,
+            processes=HostProcesses(),
             cgroups=cgroups,
             clock=WallClock(),
         )

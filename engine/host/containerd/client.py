@@ -82,9 +82,9 @@ class Client:
     async def version(self) -> str:
         return (await self.call("ask containerd for its version", self._version.Version, Empty())).version
 
-    async def subscribe(self, topic: str) -> AsyncIterator[Envelope]:
+    async def subscribe(self, *topics: str) -> AsyncIterator[Envelope]:
         """Events of this namespace, from now until the connection breaks (`Unavailable`)."""
-        request = SubscribeRequest(filters=[f'namespace=="{self.namespace}",topic=="{topic}"'])
+        request = SubscribeRequest(filters=[f'namespace=="{self.namespace}",topic=="{topic}"' for topic in topics])
         with suppress(grpc.aio.AioRpcError):
             async for envelope in self._events.Subscribe(request, metadata=self._metadata, wait_for_ready=True):
                 yield envelope

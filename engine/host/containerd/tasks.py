@@ -1,45 +1,50 @@
 """The port `Tasks` on containerd's gRPC: containers (a spec), tasks (shim and runc), and how they end.
 
-Three things the shim is strict about are smoothed here. Pause, resume and start done twice are errors with a text only, so
-we look before we call. The shim keeps its own word for "paused" and does not see a freeze or thaw by file, so the freezer's
-file is written where the two may differ. And a status may only be read until the task is deleted.
+A shim that was killed takes a moment to be missed: containerd still lists its task, and cannot say how it is. Then it kills
+what is left of the container, and lists it no more. `look` waits for that moment to pass; `all` tells of a task that stays
+so, as when its shim hangs, as `unknown`, since its processes may live. A status may only be read until the task is deleted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC
-from signal import SIGKILL
+from signal import SIGKILL, pidfd_send_signal
 from typing import Any, Final
 
-from engine.host import Exit, Facts, Freeze, Task, within
+from engine.host import Exit, Facts, Freeze, Pipes, Task, within
 from engine.host.containerd.client import WORK_SECONDS, Client, any_of, cannot_run
+from engine.host.containerd.execs import Execs
 from engine.host.containerd.exits import Exits, exit_of
-from engine.host.containerd.probe import Probes
+from engine.host.containerd.freezing import Freezing
+from engine.host.containerd.pipes import check
 from engine.host.containerd.proto.containers_pb2 import (
     Container,
     CreateContainerRequest,
     DeleteContainerRequest,
     GetContainerRequest,
 )
+from engine.host.containerd.proto.events_pb2 import Envelope
 from engine.host.containerd.proto.runc_options_pb2 import Options
-from engine.host.containerd.proto.task_events_pb2 import TaskExit
+from engine.host.containerd.proto.task_events_pb2 import TaskExit, TaskOOM
 from engine.host.containerd.proto.tasks_pb2 import (
     CreateTaskRequest,
     DeleteTaskRequest,
     GetRequest,
     KillRequest,
+    ListPidsRequest,
     ListTasksRequest,
-    PauseTaskRequest,
-    ResumeTaskRequest,
     StartRequest,
+    UpdateTaskRequest,
     WaitRequest,
 )
 from engine.host.containerd.proto.types_pb2 import CREATED, PAUSED, PAUSING, RUNNING, STOPPED, UNKNOWN, Process
 from engine.host.containerd.shims import clear, end_stranded, socket_of
+from engine.host.containerd.streams import Streams
 from engine.host.threads import short
 from engine.model.errors import Conflict, EngineError, HostFailed, NotFound, Unavailable
 
@@ -47,10 +52,14 @@ NAMESPACE: Final = "longshore"
 RUNTIME: Final = "io.containerd.runc.v2"
 
 _SPEC_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+_RESOURCES_TYPE: Final = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
+_EXIT, _OOM = "/tasks/exit", "/tasks/oom"
 _STATUS: Final = {CREATED: "created", RUNNING: "running", STOPPED: "stopped", PAUSED: "paused", PAUSING: "pausing"}
 _END_SECONDS: Final = 10.0
 """How long a process may take to end after SIGKILL."""
 _AGAIN_SECONDS: Final = 0.1
+_DYING_SECONDS: Final = 5.0
+"""How long containerd may take to notice that a shim is gone."""
 _BUNDLE_SECONDS: Final = 10.0
 """How long the remains of a task creation that was cut off may be in the way; containerd takes up to 9 s to clear them."""
 
@@ -74,14 +83,15 @@ class ContainerdTasks:
     ) -> None:
         self._address = address
         self._namespace = namespace
-        self._freezer = freezer
-        self._freeze_file = freeze
         self._thaw_file = thaw
         options = Options(binary_name="runc", root=f"{facts.exec_root}/runtime-runc", systemd_cgroup=facts.systemd_cgroup)
         self._options = any_of("containerd.runc.v1.Options", options.SerializeToString())
         self._client = Client(address, namespace)
         self._exits = Exits(self._client)
-        self._probes = Probes(self._client, f"{facts.exec_root}/containerd/execs")
+        self._execs = Execs(self._client)
+        self._freezing = Freezing(self._client, self.look, freezer, freeze, thaw)
+        self._streams = Streams(self._client, self._exits, self._execs)
+        self._starved: list[Callable[[str], None]] = []
         self._troubled: list[Callable[[str], None]] = []
         self._following: asyncio.Task[None] | None = None
 
@@ -96,7 +106,7 @@ class ContainerdTasks:
         if self._following:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._probes.close()
+        await self._execs.close()
         await self._exits.close()
         await self._client.close()
 
@@ -106,6 +116,9 @@ class ContainerdTasks:
 
     def on_exit(self, callback: Callable[[str, Exit], None]) -> None:
         self._exits.on_exit(callback)
+
+    def on_oom(self, callback: Callable[[str], None]) -> None:
+        self._starved.append(callback)
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
         self._troubled.append(callback)
@@ -130,6 +143,7 @@ class ContainerdTasks:
                 f"remove container {id[:12]} from containerd", self._client.containers.Delete, DeleteContainerRequest(id=id)
             )
         self._exits.forget(id)
+        self._execs.drop(id)
 
     async def look_registered(self, id: str) -> str | None:
         request = GetContainerRequest(id=id)
@@ -144,17 +158,28 @@ class ContainerdTasks:
 
     # The task: shim, process, cgroup.
 
-    async def create(self, id: str, stdout: str, stderr: str) -> int:
+    async def create(self, id: str, pipes: Pipes) -> int:
         self._exits.forget(id)
-        request = CreateTaskRequest(container_id=id, stdout=stdout, stderr=stderr, options=self._options)
+        pid = await self._create(id, pipes)
+        self._streams.made(id)
+        return pid
+
+    async def _create(self, id: str, pipes: Pipes) -> int:
+        doing = f"create the task of {id[:12]}"
+        request = CreateTaskRequest(
+            container_id=id,
+            stdin=pipes.stdin,
+            stdout=pipes.stdout,
+            stderr=pipes.stderr,
+            terminal=pipes.terminal,
+            options=self._options,
+        )
         give_up = asyncio.get_running_loop().time() + _BUNDLE_SECONDS
         while True:
             await self._clear_shim(id)
+            await check(pipes, doing)
             try:
-                reply = await self._client.call(
-                    f"create the task of {id[:12]}", self._client.tasks.Create, request, seconds=WORK_SECONDS
-                )
-                return reply.pid
+                return (await self._client.call(doing, self._client.tasks.Create, request, seconds=WORK_SECONDS)).pid
             except Conflict:
                 task = await self.look(id)
                 if task and task.exit is None:
@@ -164,7 +189,7 @@ class ContainerdTasks:
                 if "file exists" not in error.message:
                     raise cannot_run(error) from error
             if asyncio.get_running_loop().time() > give_up:
-                raise HostFailed(f"cannot create the task of {id[:12]}: the remains of an earlier one are in the way")
+                raise HostFailed(f"cannot {doing}: the remains of an earlier one are in the way")
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def start(self, id: str) -> None:
@@ -196,15 +221,57 @@ class ContainerdTasks:
 
     async def look(self, id: str) -> Task | None:
         request = GetRequest(container_id=id)
-        try:
-            reply = await self._client.call(f"look at the task of {id[:12]}", self._client.tasks.Get, request)
-        except NotFound:
-            return None
-        return _task(reply.process)
+        give_up = asyncio.get_running_loop().time() + _DYING_SECONDS
+        while True:
+            try:
+                reply = await self._client.call(f"look at the task of {id[:12]}", self._client.tasks.Get, request)
+            except NotFound:
+                return None
+            if reply.process.status != UNKNOWN:
+                return _task(reply.process)
+            if asyncio.get_running_loop().time() > give_up:
+                raise Unavailable(f"cannot tell how {id[:12]} is: its shim does not answer", "look whether it is stopped")
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def all(self) -> list[Task]:
         reply = await self._client.call("list the tasks", self._client.tasks.List, ListTasksRequest())
-        return [_task(process) for process in reply.tasks]
+        tasks = await asyncio.gather(*(self._sure(process) for process in reply.tasks))
+        return [task for task in tasks if task]
+
+    async def _sure(self, process: Process) -> Task | None:
+        """A task that was listed; None when it went meanwhile."""
+        if process.status != UNKNOWN:
+            return _task(process)
+        id = process.container_id or process.id
+        try:
+            return await self.look(id)
+        except Unavailable:
+            return Task(id=id, pid=process.pid, status="unknown")
+
+    async def pids(self, id: str) -> list[int]:
+        request = ListPidsRequest(container_id=id)
+        reply = await self._client.call(f"list the processes of {id[:12]}", self._client.tasks.ListPids, request)
+        return [process.pid for process in reply.processes]
+
+    async def signal(self, id: str, pid: int, signal: int) -> None:
+        gone = NotFound(f"cannot send signal {signal} to process {pid}: {id[:12]} has no such process")
+        # Held first and checked then: if it ends meanwhile, its number may be another's, but never this descriptor.
+        try:
+            process = os.pidfd_open(pid)
+        except (OSError, OverflowError):
+            raise gone from None
+        try:
+            if pid not in await self.pids(id):
+                raise gone
+            pidfd_send_signal(process, signal)
+        except ProcessLookupError:
+            raise gone from None
+        finally:
+            os.close(process)
+
+    async def update(self, id: str, resources: dict[str, Any]) -> None:
+        request = UpdateTaskRequest(container_id=id, resources=any_of(_RESOURCES_TYPE, json.dumps(resources).encode()))
+        await self._client.call(f"change the limits of {id[:12]}", self._client.tasks.Update, request, seconds=WORK_SECONDS)
 
     async def kill(self, id: str, signal: int) -> None:
         await self._client.call(
@@ -248,57 +315,31 @@ class ContainerdTasks:
         if await short(path.exists) and await self.look(id) is None:
             await short(clear, path, id)
 
-    # The freezer. What was frozen from outside is thawed by file before runc is asked to freeze or end it: runc refuses to
-    # freeze it again, and waits for ever on a cgroup v1 that stays FREEZING, as when a program with threads is caught in
-    # execve(2).
-
     async def pause(self, id: str) -> None:
-        if await self._kernel_says(id) != "thawed":
-            # The shim does not see what is done from outside, and runc hangs on a cgroup that is half frozen.
-            task = await self._get(id, "pause")
-            if task.status in ("paused", "pausing"):
-                await self._freeze_file(id)
-                return
-            await self._thaw_file(id)
-        request = PauseTaskRequest(container_id=id)
-        try:
-            await self._client.call(f"freeze {id[:12]}", self._client.tasks.Pause, request, seconds=WORK_SECONDS)
-        except HostFailed:
-            # Thawed from outside, the shim still calls it paused and refuses.
-            if (await self._get(id, "pause")).status not in ("paused", "pausing"):
-                raise
-            await self._freeze_file(id)
+        await self._freezing.pause(id)
 
     async def resume(self, id: str) -> None:
-        if await self._kernel_says(id) != "frozen":
-            task = await self.look(id)
-            if task is None or task.status == "stopped":
-                return
-            if task.status not in ("paused", "pausing"):
-                await self._thaw_file(id)
-                return
-        request = ResumeTaskRequest(container_id=id)
-        try:
-            await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
-        except HostFailed:
-            if (await self._get(id, "resume")).status not in ("paused", "pausing"):
-                await self._thaw_file(id)  # frozen from outside: nothing to tell the shim
-                return
-            # Thawed from outside: runc refuses to thaw it. Frozen for a moment more, the shim's word comes right too.
-            await self._freeze_file(id)
-            await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
+        await self._freezing.resume(id)
 
-    async def _kernel_says(self, id: str) -> str:
-        freeze = await self._freezer(id)
-        return freeze.kernel if freeze else ""
+    # More processes inside, and the streams of all.
 
-    # Commands inside.
+    async def exec(self, id: str, exec_id: str, process: dict[str, Any], pipes: Pipes) -> int:
+        return await self._execs.start(id, exec_id, process, pipes)
 
-    async def probe(self, id: str, exec_id: str, process: dict[str, Any], timeout: float, limit: int) -> tuple[int, bytes]:
-        return await self._probes.run(id, exec_id, process, timeout, limit)
+    async def wait_exec(self, id: str, exec_id: str) -> int:
+        return await self._execs.wait(id, exec_id)
+
+    async def kill_exec(self, id: str, exec_id: str, signal: int) -> None:
+        await self._execs.kill(id, exec_id, signal)
 
     async def forget_exec(self, id: str, exec_id: str) -> None:
-        await self._probes.reap(id, exec_id)
+        await self._execs.forget(id, exec_id)
+
+    async def close_stdin(self, id: str, exec_id: str = "") -> None:
+        await self._streams.close_stdin(id, exec_id)
+
+    async def resize(self, id: str, exec_id: str, width: int, height: int) -> None:
+        await self._streams.resize(id, exec_id, width, height)
 
     async def _get(self, id: str, verb: str) -> Task:
         """The task, for a verb that needs a process."""
@@ -317,15 +358,22 @@ class ContainerdTasks:
                     away = False
                     self.report("")
                 await self._exits.check()
-                async for envelope in self._client.subscribe("/tasks/exit"):
-                    exit = TaskExit.FromString(envelope.event.value)
-                    if exit.id == exit.container_id:
-                        self._exits.hint(exit.container_id)
+                async for envelope in self._client.subscribe(_EXIT, _OOM):
+                    self._heard(envelope)
             except EngineError as error:
                 if not away:
                     away = True
                     self.report(str(error))
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _heard(self, envelope: Envelope) -> None:
+        if envelope.topic == _OOM:
+            for callback in self._starved:
+                callback(TaskOOM.FromString(envelope.event.value).container_id)
+            return
+        exit = TaskExit.FromString(envelope.event.value)
+        if exit.id == exit.container_id:
+            self._exits.hint(exit.container_id)
 
     def report(self, trouble: str) -> None:
         """Tell of trouble with containerd or what hangs on it (a sentence), or that it is over (empty)."""
@@ -334,9 +382,6 @@ class ContainerdTasks:
 
 
 def _task(process: Process) -> Task:
-    """containerd's words for a task. Raises `Unavailable` where it does not know the status, as while a shim is dying."""
-    id = process.container_id or process.id
-    if process.status == UNKNOWN:
-        raise Unavailable(f"cannot tell how {id[:12]} is: its shim does not answer", "try again in a moment")
+    """containerd's words for a task whose status it knows."""
     exit = exit_of(process.pid, process.exit_status, process.exited_at) if process.status == STOPPED else None
-    return Task(id=id, pid=process.pid, status=_STATUS[process.status], exit=exit)
+    return Task(id=process.container_id or process.id, pid=process.pid, status=_STATUS[process.status], exit=exit)

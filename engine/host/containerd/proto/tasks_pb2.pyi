@@ -26,24 +26,30 @@ class CreateTaskRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CONTAINER_ID_FIELD_NUMBER: builtins.int
+    STDIN_FIELD_NUMBER: builtins.int
     STDOUT_FIELD_NUMBER: builtins.int
     STDERR_FIELD_NUMBER: builtins.int
+    TERMINAL_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
     container_id: builtins.str
+    stdin: builtins.str
     stdout: builtins.str
     stderr: builtins.str
+    terminal: builtins.bool
     @property
     def options(self) -> google.protobuf.any_pb2.Any: ...
     def __init__(
         self,
         *,
         container_id: builtins.str = ...,
+        stdin: builtins.str = ...,
         stdout: builtins.str = ...,
         stderr: builtins.str = ...,
+        terminal: builtins.bool = ...,
         options: google.protobuf.any_pb2.Any | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "options", b"options", "stderr", b"stderr", "stdout", b"stdout"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "options", b"options", "stderr", b"stderr", "stdin", b"stdin", "stdout", b"stdout", "terminal", b"terminal"]) -> None: ...
 
 Global___CreateTaskRequest: typing_extensions.TypeAlias = CreateTaskRequest
 
@@ -252,13 +258,17 @@ class ExecProcessRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CONTAINER_ID_FIELD_NUMBER: builtins.int
+    STDIN_FIELD_NUMBER: builtins.int
     STDOUT_FIELD_NUMBER: builtins.int
     STDERR_FIELD_NUMBER: builtins.int
+    TERMINAL_FIELD_NUMBER: builtins.int
     SPEC_FIELD_NUMBER: builtins.int
     EXEC_ID_FIELD_NUMBER: builtins.int
     container_id: builtins.str
+    stdin: builtins.str
     stdout: builtins.str
     stderr: builtins.str
+    terminal: builtins.bool
     exec_id: builtins.str
     @property
     def spec(self) -> google.protobuf.any_pb2.Any: ...
@@ -266,13 +276,15 @@ class ExecProcessRequest(google.protobuf.message.Message):
         self,
         *,
         container_id: builtins.str = ...,
+        stdin: builtins.str = ...,
         stdout: builtins.str = ...,
         stderr: builtins.str = ...,
+        terminal: builtins.bool = ...,
         spec: google.protobuf.any_pb2.Any | None = ...,
         exec_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "exec_id", b"exec_id", "spec", b"spec", "stderr", b"stderr", "stdout", b"stdout"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "exec_id", b"exec_id", "spec", b"spec", "stderr", b"stderr", "stdin", b"stdin", "stdout", b"stdout", "terminal", b"terminal"]) -> None: ...
 
 Global___ExecProcessRequest: typing_extensions.TypeAlias = ExecProcessRequest
 
@@ -305,6 +317,102 @@ class ResumeTaskRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["container_id", b"container_id"]) -> None: ...
 
 Global___ResumeTaskRequest: typing_extensions.TypeAlias = ResumeTaskRequest
+
+@typing.final
+class ResizePtyRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: builtins.int
+    EXEC_ID_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    container_id: builtins.str
+    exec_id: builtins.str
+    width: builtins.int
+    height: builtins.int
+    def __init__(
+        self,
+        *,
+        container_id: builtins.str = ...,
+        exec_id: builtins.str = ...,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "exec_id", b"exec_id", "height", b"height", "width", b"width"]) -> None: ...
+
+Global___ResizePtyRequest: typing_extensions.TypeAlias = ResizePtyRequest
+
+@typing.final
+class CloseIORequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: builtins.int
+    EXEC_ID_FIELD_NUMBER: builtins.int
+    STDIN_FIELD_NUMBER: builtins.int
+    container_id: builtins.str
+    exec_id: builtins.str
+    stdin: builtins.bool
+    def __init__(
+        self,
+        *,
+        container_id: builtins.str = ...,
+        exec_id: builtins.str = ...,
+        stdin: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "exec_id", b"exec_id", "stdin", b"stdin"]) -> None: ...
+
+Global___CloseIORequest: typing_extensions.TypeAlias = CloseIORequest
+
+@typing.final
+class ListPidsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: builtins.int
+    container_id: builtins.str
+    def __init__(
+        self,
+        *,
+        container_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["container_id", b"container_id"]) -> None: ...
+
+Global___ListPidsRequest: typing_extensions.TypeAlias = ListPidsRequest
+
+@typing.final
+class ListPidsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROCESSES_FIELD_NUMBER: builtins.int
+    @property
+    def processes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[engine.host.containerd.proto.types_pb2.ProcessInfo]: ...
+    def __init__(
+        self,
+        *,
+        processes: collections.abc.Iterable[engine.host.containerd.proto.types_pb2.ProcessInfo] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["processes", b"processes"]) -> None: ...
+
+Global___ListPidsResponse: typing_extensions.TypeAlias = ListPidsResponse
+
+@typing.final
+class UpdateTaskRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: builtins.int
+    RESOURCES_FIELD_NUMBER: builtins.int
+    container_id: builtins.str
+    @property
+    def resources(self) -> google.protobuf.any_pb2.Any: ...
+    def __init__(
+        self,
+        *,
+        container_id: builtins.str = ...,
+        resources: google.protobuf.any_pb2.Any | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["resources", b"resources"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "resources", b"resources"]) -> None: ...
+
+Global___UpdateTaskRequest: typing_extensions.TypeAlias = UpdateTaskRequest
 
 @typing.final
 class WaitRequest(google.protobuf.message.Message):

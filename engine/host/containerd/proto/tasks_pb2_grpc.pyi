@@ -186,6 +186,70 @@ _TasksResumeType = typing_extensions.TypeVar(
     ],
 )
 
+_TasksResizePtyType = typing_extensions.TypeVar(
+    '_TasksResizePtyType',
+    grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+)
+
+_TasksCloseIOType = typing_extensions.TypeVar(
+    '_TasksCloseIOType',
+    grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+)
+
+_TasksListPidsType = typing_extensions.TypeVar(
+    '_TasksListPidsType',
+    grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+        engine.host.containerd.proto.tasks_pb2.ListPidsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+        engine.host.containerd.proto.tasks_pb2.ListPidsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+        engine.host.containerd.proto.tasks_pb2.ListPidsResponse,
+    ],
+)
+
+_TasksUpdateType = typing_extensions.TypeVar(
+    '_TasksUpdateType',
+    grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+)
+
 _TasksWaitType = typing_extensions.TypeVar(
     '_TasksWaitType',
     grpc.UnaryUnaryMultiCallable[
@@ -202,7 +266,7 @@ _TasksWaitType = typing_extensions.TypeVar(
     ],
 )
 
-class TasksStub(typing.Generic[_TasksCreateType, _TasksStartType, _TasksDeleteType, _TasksDeleteProcessType, _TasksGetType, _TasksListType, _TasksKillType, _TasksExecType, _TasksPauseType, _TasksResumeType, _TasksWaitType]):
+class TasksStub(typing.Generic[_TasksCreateType, _TasksStartType, _TasksDeleteType, _TasksDeleteProcessType, _TasksGetType, _TasksListType, _TasksKillType, _TasksExecType, _TasksPauseType, _TasksResumeType, _TasksResizePtyType, _TasksCloseIOType, _TasksListPidsType, _TasksUpdateType, _TasksWaitType]):
     @typing.overload
     def __init__(self: TasksStub[
         grpc.UnaryUnaryMultiCallable[
@@ -243,6 +307,22 @@ class TasksStub(typing.Generic[_TasksCreateType, _TasksStartType, _TasksDeleteTy
         ],
         grpc.UnaryUnaryMultiCallable[
             engine.host.containerd.proto.tasks_pb2.ResumeTaskRequest,
+            google.protobuf.empty_pb2.Empty,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+            google.protobuf.empty_pb2.Empty,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+            google.protobuf.empty_pb2.Empty,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+            engine.host.containerd.proto.tasks_pb2.ListPidsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
             google.protobuf.empty_pb2.Empty,
         ],
         grpc.UnaryUnaryMultiCallable[
@@ -294,6 +374,22 @@ class TasksStub(typing.Generic[_TasksCreateType, _TasksStartType, _TasksDeleteTy
             google.protobuf.empty_pb2.Empty,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+            google.protobuf.empty_pb2.Empty,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+            google.protobuf.empty_pb2.Empty,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+            engine.host.containerd.proto.tasks_pb2.ListPidsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
+            google.protobuf.empty_pb2.Empty,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             engine.host.containerd.proto.tasks_pb2.WaitRequest,
             engine.host.containerd.proto.tasks_pb2.WaitResponse,
         ],
@@ -318,6 +414,14 @@ class TasksStub(typing.Generic[_TasksCreateType, _TasksStartType, _TasksDeleteTy
     Pause: _TasksPauseType
 
     Resume: _TasksResumeType
+
+    ResizePty: _TasksResizePtyType
+
+    CloseIO: _TasksCloseIOType
+
+    ListPids: _TasksListPidsType
+
+    Update: _TasksUpdateType
 
     Wait: _TasksWaitType
 
@@ -360,6 +464,22 @@ TasksAsyncStub: typing_extensions.TypeAlias = TasksStub[
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         engine.host.containerd.proto.tasks_pb2.ResumeTaskRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+        google.protobuf.empty_pb2.Empty,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+        engine.host.containerd.proto.tasks_pb2.ListPidsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
         google.protobuf.empty_pb2.Empty,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
@@ -436,6 +556,34 @@ class TasksServicer(metaclass=abc.ABCMeta):
     def Resume(
         self,
         request: engine.host.containerd.proto.tasks_pb2.ResumeTaskRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]: ...
+
+    @abc.abstractmethod
+    def ResizePty(
+        self,
+        request: engine.host.containerd.proto.tasks_pb2.ResizePtyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]: ...
+
+    @abc.abstractmethod
+    def CloseIO(
+        self,
+        request: engine.host.containerd.proto.tasks_pb2.CloseIORequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]: ...
+
+    @abc.abstractmethod
+    def ListPids(
+        self,
+        request: engine.host.containerd.proto.tasks_pb2.ListPidsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[engine.host.containerd.proto.tasks_pb2.ListPidsResponse, collections.abc.Awaitable[engine.host.containerd.proto.tasks_pb2.ListPidsResponse]]: ...
+
+    @abc.abstractmethod
+    def Update(
+        self,
+        request: engine.host.containerd.proto.tasks_pb2.UpdateTaskRequest,
         context: _ServicerContext,
     ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]: ...
 

@@ -73,3 +73,18 @@ class Process(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["container_id", b"container_id", "exit_status", b"exit_status", "exited_at", b"exited_at", "id", b"id", "pid", b"pid", "status", b"status"]) -> None: ...
 
 Global___Process: typing_extensions.TypeAlias = Process
+
+@typing.final
+class ProcessInfo(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PID_FIELD_NUMBER: builtins.int
+    pid: builtins.int
+    def __init__(
+        self,
+        *,
+        pid: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["pid", b"pid"]) -> None: ...
+
+Global___ProcessInfo: typing_extensions.TypeAlias = ProcessInfo

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
-from engine.host import Facts
+from engine.host import Facts, Pipes
 from engine.host.cgroups import KernelCgroups
 from engine.host.containerd.tasks import ContainerdTasks
 
@@ -21,6 +23,51 @@ def process(*args: str) -> dict[str, Any]:
     return {"args": list(args), "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
 
 
+class Streams:
+    """The FIFOs of one process, at a client's end."""
+
+    def __init__(self, directory: Path, *, stdin: bool = False, terminal: bool = False) -> None:
+        directory.mkdir()
+        outputs = ("stdout",) if terminal else ("stdout", "stderr")
+        names = (*(("stdin",) if stdin else ()), *outputs)
+        for name in names:
+            os.mkfifo(directory / name)
+        self.pipes = Pipes(**{name: str(directory / name) for name in names}, terminal=terminal)
+        self._outputs = [os.open(directory / name, os.O_RDONLY | os.O_NONBLOCK) for name in outputs]
+        self.stdin = os.open(directory / "stdin", os.O_RDWR | os.O_NONBLOCK) if stdin else -1
+        self.directory = directory
+
+    def said(self) -> list[bytes]:
+        """What waits in each output, at most a pipe full."""
+        return [_read(fd) for fd in self._outputs]
+
+    async def hear(self) -> bytes:
+        """The next piece of the first output."""
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._outputs[0], heard.set)
+        await heard.wait()
+        loop.remove_reader(self._outputs[0])
+        return _read(self._outputs[0])
+
+    def close_stdin(self) -> None:
+        if self.stdin >= 0:
+            os.close(self.stdin)
+        self.stdin = -1
+
+    def close(self) -> None:
+        self.close_stdin()
+        for fd in self._outputs:
+            os.close(fd)
+        shutil.rmtree(self.directory)
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 1 << 16)
+    except BlockingIOError:
+        return b""
+
+
 class Kit:
     """Containers of one test."""
 
@@ -32,29 +79,34 @@ class Kit:
         read = KernelCgroups(facts).freezer
         self.tasks = ContainerdTasks(address, facts, freezer=read, freeze=self.freeze, thaw=self.thaw)
 
-    def spec(self, id: str, *args: str) -> dict[str, Any]:
+    def spec(self, id: str, *args: str, terminal: bool = False, memory: int = 0) -> dict[str, Any]:
         return {
             "ociVersion": "1.0.2",
-            "process": process(*args),
+            "process": process(*args) | {"terminal": terminal},
             "root": {"path": str(self.rootfs)},
             "hostname": "box",
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]},
+            ],
             "linux": {
                 "cgroupsPath": f"{self.facts.cgroup_parent}/{id}",
                 "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")],
+                **({"resources": {"memory": {"limit": memory, "swap": memory}}} if memory else {}),
             },
         }
 
-    async def register(self, *args: str) -> str:
+    async def register(self, *args: str, terminal: bool = False, memory: int = 0) -> str:
         id = uuid.uuid4().hex * 2
         self.ids.append(id)
-        await self.tasks.register(id, self.spec(id, *args))
+        await self.tasks.register(id, self.spec(id, *args, terminal=terminal, memory=memory))
         return id
 
-    async def run(self, *args: str) -> str:
+    async def run(self, *args: str, pipes: Pipes | None = None) -> str:
         """A container with a started process; its id."""
-        id = await self.register(*args)
-        await self.tasks.create(id, "", "")
+        id = await self.register(*args, terminal=bool(pipes and pipes.terminal))
+        await self.tasks.create(id, pipes or Pipes())
         await self.tasks.start(id)
         return id
 
@@ -70,6 +122,10 @@ class Kit:
     async def status(self, id: str) -> str:
         task = await self.tasks.look(id)
         return task.status if task else "none"
+
+    def children(self, id: str) -> list[int]:
+        """The container's processes, its init left out."""
+        return [int(pid) for pid in self.freezer(id).with_name("cgroup.procs").read_text().split()][1:]
 
     def freezer(self, id: str) -> Path:
         return (CGROUPS if V2 else CGROUPS / "freezer") / self.facts.cgroup_parent.strip("/") / id / FILE

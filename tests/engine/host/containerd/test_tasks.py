@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.host import Exit
+from engine.host import Exit, Pipes
 from engine.host.cgroups import KernelCgroups
 from engine.host.containerd.process import started
 from engine.host.containerd.shims import socket_of
@@ -23,7 +23,7 @@ from .kit import Kit, shim_of
 @pytest.mark.parametrize("code", [0, 7])
 async def test_exit_code_of_the_process(kit: Kit, code: int) -> None:
     id = await kit.register("sh", "-c", f"exit {code}")
-    pid = await kit.tasks.create(id, "", "")
+    pid = await kit.tasks.create(id, Pipes())
     told: list[tuple[str, Exit]] = []
     kit.tasks.on_exit(lambda *args: told.append(args))
     await kit.tasks.start(id)
@@ -46,7 +46,7 @@ async def test_life_as_containerd_tells_it(kit: Kit) -> None:
     id = await kit.register("busybox", "sleep", "1000")
     assert "spec of" in (await kit.tasks.look_registered(id) or "")
     assert await kit.status(id) == "none"
-    pid = await kit.tasks.create(id, "", "")
+    pid = await kit.tasks.create(id, Pipes())
     assert await kit.status(id) == "created"
     await kit.tasks.start(id)
     await kit.tasks.start(id)
@@ -70,7 +70,7 @@ async def test_life_as_containerd_tells_it(kit: Kit) -> None:
 async def test_what_cannot_run(kit: Kit, command: str, code: int) -> None:
     id = await kit.register(command)
     with pytest.raises(CannotRun) as caught:
-        await kit.tasks.create(id, "", "")
+        await kit.tasks.create(id, Pipes())
     assert caught.value.exit_code == code
     assert caught.value.status == 400
     assert await kit.status(id) == "none"
@@ -82,7 +82,7 @@ async def test_output_goes_to_the_fifos(kit: Kit, tmp_path: Path) -> None:
     for name in ("stdout", "stderr"):
         os.mkfifo(tmp_path / name)
         fds.append(os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK))
-    await kit.tasks.create(id, str(tmp_path / "stdout"), str(tmp_path / "stderr"))
+    await kit.tasks.create(id, Pipes(stdout=str(tmp_path / "stdout"), stderr=str(tmp_path / "stderr")))
     await kit.tasks.start(id)
     await kit.tasks.wait(id)
     await kit.tasks.delete(id)
@@ -96,12 +96,12 @@ async def test_register_and_create_replace_a_leftover(kit: Kit) -> None:
     old = await kit.pid(id)
     await kit.tasks.register(id, kit.spec(id, "sh", "-c", "exit 3"))
     assert started(old) is None
-    await kit.tasks.create(id, "", "")
+    await kit.tasks.create(id, Pipes())
     pid = await kit.pid(id)
-    assert await kit.tasks.create(id, "", "") == pid
+    assert await kit.tasks.create(id, Pipes()) == pid
     await kit.tasks.start(id)
     assert (await kit.tasks.wait(id)).status == 3
-    assert await kit.tasks.create(id, "", "") != pid
+    assert await kit.tasks.create(id, Pipes()) != pid
     await kit.tasks.start(id)
     assert (await kit.tasks.wait(id)).status == 3
 
@@ -119,7 +119,7 @@ async def test_delete_ends_what_runs(kit: Kit, paused: bool) -> None:
 
 async def test_delete_what_was_created_and_never_started(kit: Kit) -> None:
     id = await kit.register("busybox", "sleep", "1000")
-    pid = await kit.tasks.create(id, "", "")
+    pid = await kit.tasks.create(id, Pipes())
     told: list[str] = []
     kit.tasks.on_exit(lambda id, _: told.append(id))
     await kit.tasks.delete(id)
@@ -168,7 +168,7 @@ async def test_verbs_on_nothing(kit: Kit) -> None:
             await verb(id)
     await kit.tasks.resume(id)
     with pytest.raises(NotFound):
-        await kit.tasks.create(id, "", "")
+        await kit.tasks.create(id, Pipes())
     with pytest.raises(NotFound):
         await kit.tasks.kill(id, signal.SIGTERM)
     await kit.tasks.delete(id)
@@ -178,9 +178,7 @@ async def test_verbs_on_nothing(kit: Kit) -> None:
 
 async def another(kit: Kit) -> ContainerdTasks:
     """The port of another engine on the same containerd."""
-    tasks = ContainerdTasks(
-        kit.address, kit.facts, freezer=KernelCgroups(kit.facts).freezer, freeze=kit.freeze, thaw=kit.thaw
-    )
+    tasks = ContainerdTasks(kit.address, kit.facts, freezer=KernelCgroups(kit.facts).freezer, freeze=kit.freeze, thaw=kit.thaw)
     await tasks.connect()
     return tasks
 
@@ -233,14 +231,14 @@ async def test_an_exit_event_makes_up_for_a_silent_wait(kit: Kit, monkeypatch: p
 
 CUT_OFF = """
 import asyncio, sys
-from engine.host import Facts
+from engine.host import Facts, Pipes
 from engine.host.containerd.tasks import ContainerdTasks
 
 async def main(address, exec_root, id):
     tasks = ContainerdTasks(address, Facts(exec_root=exec_root), freezer=None, freeze=None, thaw=None)
     await tasks.connect()
     print(flush=True)
-    await tasks.create(id, "", "")
+    await tasks.create(id, Pipes())
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -260,7 +258,7 @@ async def cut_off(kit: Kit, id: str, milliseconds: float) -> None:
 async def test_create_after_an_engine_was_killed_in_it(kit: Kit, milliseconds: float) -> None:
     id = await kit.register("sh", "-c", "exit 5")
     await cut_off(kit, id, milliseconds)
-    assert await kit.tasks.create(id, "", "") == await kit.pid(id)
+    assert await kit.tasks.create(id, Pipes()) == await kit.pid(id)
     await kit.tasks.start(id)
     assert (await kit.tasks.wait(id)).status == 5
 
