@@ -23,7 +23,7 @@ from engine.spec.rows import network_row
 
 log = logging.getLogger(__name__)
 
-BUDGET = 0.02
+BUDGET = 0.05
 """Seconds of each round for looks at single containers; the first is had in any case."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine.model.errors import NotFound
 from engine.model.status import Status
 from tests.conftest import SpawnEngine
 from tests.engines import EngineProcess
-from tests.real.watching import Screen, run, sh, watching
+from tests.real.watching import Screen, run, sh, until, watching
 
 SOON = 2.0
 """Seconds until the screen tells of a thing that is gone: the kernel is looked at once a second."""
@@ -156,6 +157,32 @@ async def test_what_is_frozen_from_outside_can_be_ended(scene: Scene, verb: str,
         assert (await scene.client.inspect("web")).status is Status.EXITED
         await scene.client.do("remove", "web")
     assert not scene.freezer().exists()
+
+
+STUCK = {
+    "Image": "busybox",
+    "Cmd": ["awk", 'BEGIN { s = "x"; while (length(s) < 100000000) s = s s; while (1) system("sleep 1000") }'],
+    "HostConfig": {"Memory": 16 << 20, "MemorySwap": 16 << 20, "OomKillDisable": True},
+}
+"""Wants more memory than it may have, and sleeps in the kernel until it gets it: where no freezer reaches it."""
+
+
+async def test_a_freeze_that_does_not_come_about_is_told_with_the_time_since_when(scene: Scene) -> None:
+    id = await run(scene.client, "stuck", STUCK)
+    freezer, memory = scene.freezer("..", id), Path("/sys/fs/cgroup/memory", scene.engine.cgroup_parent.strip("/"), id)
+    await until(lambda: "under_oom 1" in (memory / "memory.oom_control").read_text())
+    before = datetime.now(UTC)
+    freezer.write_text("FROZEN")
+    await scene.screen.until(lambda: scene.screen.freezer("stuck") == "freezing")
+    row = scene.screen.row("stuck")
+    assert row and row.freezer and row.freezer.since and before <= row.freezer.since <= datetime.now(UTC)
+    (memory / "memory.memsw.limit_in_bytes").write_text("-1")
+    (memory / "memory.limit_in_bytes").write_text("-1")
+    await scene.screen.until(lambda: scene.screen.freezer("stuck") == "FROZEN from outside")
+    row = scene.screen.row("stuck")
+    assert row and row.freezer and row.freezer.since is None
+    await scene.client.do("remove", "stuck", {"force": True})
+    await scene.goes_away()
 
 
 async def test_the_cgroup_above_is_frozen(scene: Scene) -> None:

@@ -1,0 +1,65 @@
+"""`docker stats` on a real container: what the command makes of our numbers is what the kernel says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.test_docker import Docker
+from tests.conftest import SpawnEngine
+
+BUSY = "while :; do :; done"
+
+
+@pytest.fixture
+async def docker(spawn_engine: SpawnEngine) -> Docker:
+    return Docker(await spawn_engine())
+
+
+def column(text: str) -> float:
+    return float(text.rstrip("%"))
+
+
+async def test_one_look(docker: Docker) -> None:
+    await docker.good(
+        "run", "-d", "--name", "busy", "--memory", "64m", "--cpus", "0.5", "--pids-limit", "20", "busybox", "sh", "-c", BUSY
+    )
+    await docker.good("run", "-d", "--name", "idle", "busybox", "sleep", "1000")
+    await docker.good("create", "--name", "stopped", "busybox", "true")
+    said = await docker.good("stats", "--all", "--no-stream", "--format", "{{json .}}")
+    rows: dict[str, Any] = {row["Name"]: row for row in map(json.loads, said.splitlines())}
+    assert rows.keys() == {"busy", "idle", "stopped"}
+    assert 10 < column(rows["busy"]["CPUPerc"]) < 75 and column(rows["idle"]["CPUPerc"]) < 5
+    assert rows["busy"]["MemUsage"].endswith("/ 64MiB") and rows["busy"]["PIDs"] == "1"
+    assert column(rows["idle"]["MemPerc"]) < column(rows["busy"]["MemPerc"]) < 100
+    assert not rows["idle"]["NetIO"].startswith("--")
+    assert rows["stopped"]["CPUPerc"] in ("--", "0.00%")
+
+
+async def test_a_stream_goes_on_until_the_reader_goes(docker: Docker) -> None:
+    await docker.good("run", "-d", "--name", "busy", "busybox", "sh", "-c", BUSY)
+    async with docker.running("stats", "--format", "{{.Name}} {{.CPUPerc}}", "busy") as process:
+        assert process.stdout
+        seen = 0
+        async with asyncio.timeout(20):
+            while seen < 3:
+                line = (await process.stdout.readline()).decode()
+                seen += line.rstrip().endswith("%") and column(line.split()[-1]) > 10
+    # Its reader gone, the engine lets go of the stream.
+    sockets = Path(f"/proc/{docker.engine.pid}/fd")
+
+    def held() -> int:
+        return sum(str(fd.readlink()).startswith("socket:") for fd in sockets.iterdir() if fd.is_symlink())
+
+    before = held()
+    async with docker.running("stats", "busy") as process:
+        assert process.stdout
+        await process.stdout.readline()
+        assert held() > before
+    async with asyncio.timeout(10):
+        while held() > before:
+            await asyncio.sleep(0.05)
