@@ -2,6 +2,7 @@
 
 It sleeps while nobody writes. Whoever writes gets one turn of 16 KiB, then the next who has something gets one.
 What the log cannot take stays in the spool and in the pipe, and the container waits; it is said, and tried again every second.
+A container also waits while one of its attached clients does not read. Others are not slowed by either.
 """
 
 from __future__ import annotations
@@ -9,111 +10,23 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from engine.host.stdio import jsonlog
+from engine.host.stdio.copying import Copy
 from engine.host.stdio.spool import Spool
 from engine.host.threads import short
 from engine.model.errors import HostFailed, Unavailable
 
 T = TypeVar("T")
 
-STREAMS: Final = ("stdout", "stderr")
-
 RETRY: Final = 1.0
 """Seconds between two tries of a log that cannot be written."""
-
-CURSOR: Final = struct.Struct("=6Q")
-"""The last append, noted before it is made: the log's size before and after, then each stream's offset before and after."""
-
-
-class Copy:
-    """One container's output. Lives in the copier's thread, except for its making."""
-
-    def __init__(self, directory: str, log_path: str, on_grown: Callable[[], None]) -> None:
-        """Take up where the last copy of this directory stopped, wherever it was killed. Raises `OSError`."""
-        self.log_path = log_path
-        self.on_grown = on_grown
-        self.trouble = ""
-        self.finished: Future[None] | None = None
-        self._log = self._cursor = -1
-        self.closed = False
-        self.spools: list[Spool] = []
-        try:
-            self._log = os.open(log_path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            self._cursor = os.open(os.path.join(directory, "cursor"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            for name in STREAMS:
-                path = os.path.join(directory, name)
-                self.spools.append(Spool(name, path, path + ".spool"))
-            self._recover()
-        except OSError:
-            self.close()
-            raise
-
-    def _recover(self) -> None:
-        note = os.pread(self._cursor, CURSOR.size, 0)
-        before, after, *offsets = CURSOR.unpack(note) if len(note) == CURSOR.size else (0,) * 6
-        torn = before <= os.fstat(self._log).st_size < after
-        if torn:
-            os.ftruncate(self._log, before)
-        for spool, (old, new) in zip(self.spools, (offsets[:2], offsets[2:]), strict=True):
-            spool.at = old if torn else new
-        whole = jsonlog.tail_offset(self._log, 0)  # half a record is left only by a power loss, and so is zeroed space
-        if whole < os.fstat(self._log).st_size:
-            os.ftruncate(self._log, whole)
-
-    def turn(self, spool: Spool) -> int | None:
-        """One turn for one stream. Returns what `Spool.take` does; raises `OSError` when the spool or the log refuses."""
-        moved = spool.take()
-        self.write(spool)
-        return moved
-
-    def write(self, spool: Spool, *, last: bool = False) -> None:
-        """Append what waits in the spool: all of it, or nothing and `OSError`."""
-        done = jsonlog.encode(spool.waiting(), spool.name, datetime.now(UTC), begun=spool.begun, last=last)
-        if not done.used:
-            return
-        size = os.fstat(self._log).st_size
-        offsets = [n for s in self.spools for n in (s.at, s.at + done.used * (s is spool))]
-        os.pwrite(self._cursor, CURSOR.pack(size, size + len(done.records), *offsets), 0)
-        self._append(done.records, size)
-        spool.advance(done.used, done.begun)
-        self.on_grown()
-
-    def _append(self, records: bytes, size: int) -> None:
-        rest = memoryview(records)
-        try:
-            while rest:
-                rest = rest[os.write(self._log, rest) :]
-        except OSError:
-            os.ftruncate(self._log, size)
-            raise
-
-    def take_rest(self) -> None:
-        """Copy what the pipes hold at this moment, though their writers have not ended."""
-        for spool in self.spools:
-            left = spool.in_pipe()
-            while left > 0 and (moved := self.turn(spool)):
-                left -= moved
-
-    def waiting(self) -> list[int]:
-        """Bytes in each pipe; none once it is closed."""
-        return [0 if self.closed else spool.in_pipe() for spool in self.spools]
-
-    def close(self) -> None:
-        self.closed = True
-        for spool in self.spools:
-            spool.close()
-        for fd in (self._log, self._cursor):
-            if fd >= 0:
-                os.close(fd)
 
 
 class Copier:
@@ -150,15 +63,22 @@ class Copier:
         if self._thread.is_alive():
             await self.ask(self._stop)
             await short(self._thread.join)
+        if self._wake >= 0:
+            os.close(self._wake)  # in the thread that writes to it: by then the number may be another file's
+            self._wake = -1
 
     async def ask(self, call: Callable[[], T]) -> T:
         """Run a short call in the copier's thread, where the copies live."""
         if not self._thread.is_alive():
             raise Unavailable("cannot copy the containers' output: the copier has ended", "restart the engine")
+        return await asyncio.wrap_future(self._post(call))
+
+    def _post(self, call: Callable[[], T]) -> Future[T]:
         answer: Future[T] = Future()
         self._jobs.append((answer, call))
-        os.eventfd_write(self._wake, 1)
-        return await asyncio.wrap_future(answer)
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+        return answer
 
     # What follows runs in the thread.
 
@@ -180,7 +100,6 @@ class Copier:
             for copy in self._copies:
                 copy.close()
             self._epoll.close()
-            os.close(self._wake)
 
     def _pause(self) -> float:
         if self._again:
@@ -220,7 +139,9 @@ class Copier:
         except OSError as error:
             self._refused(copy, error)
             return
-        if not copy.finished:
+        if copy.audience.full:
+            self._hold(copy)
+        elif not copy.finished:
             if moved == 0:
                 self._unwatch(spool)
                 spool.reopen()
@@ -234,11 +155,32 @@ class Copier:
         else:
             self._again.add(fd)
 
-    def _refused(self, copy: Copy, error: OSError) -> None:
-        """The log or the spool could not be written: leave all where it is and try again later."""
+    def _hold(self, copy: Copy) -> None:
+        """A client is slow: take no more from the container until there is room, or, at its end, only what is left."""
+        if copy.finished:
+            self._end(copy)
+            return
         for spool in copy.spools:
             self._unwatch(spool)
-        sentence = f"cannot copy output to {copy.log_path}: {error.strerror}; the container waits until it can"
+        copy.audience.wait_for(partial(self._post, partial(self._go_on, copy)))
+
+    def _go_on(self, copy: Copy) -> None:
+        if not copy.closed and copy not in self._due:
+            self._watch_all(copy)
+
+    def _refused(self, copy: Copy, error: OSError) -> None:
+        """The log or the spool could not be written: leave all where it is and try again later."""
+        copy.refused = True
+        if copy.buffer is None:
+            self._wait_for_log(copy, error)
+            return
+        self._due.setdefault(copy, time.monotonic() + RETRY)
+        self._say(copy, f"cannot copy output to {copy.target}: {error.strerror}; what does not fit into its buffer is lost")
+
+    def _wait_for_log(self, copy: Copy, error: OSError) -> None:
+        for spool in copy.spools:
+            self._unwatch(spool)
+        sentence = f"cannot copy output to {copy.target}: {error.strerror}; the container waits until it can"
         if finished := copy.finished:
             copy.finished = None
             finished.set_exception(HostFailed(sentence, errno=error.errno or 0))
@@ -258,12 +200,19 @@ class Copier:
                 copy.write(spool)
         except OSError as error:
             self._refused(copy, error)
-            return False
-        self._say(copy, "")
+            if copy.buffer is None:
+                return False
+        else:
+            copy.refused = False
+            self._say(copy, "")
+        if not copy.audience.waited_for:
+            self._watch_all(copy)
+        return True
+
+    def _watch_all(self, copy: Copy) -> None:
         for spool in copy.spools:
             if spool.fifo not in self._streams:
                 self._watch(copy, spool)
-        return True
 
     def _keep_dates(self) -> None:
         now = time.monotonic()
@@ -276,8 +225,11 @@ class Copier:
     def _finish(self, copy: Copy, patience: float) -> Future[None]:
         finished = copy.finished = Future()
         if self._retry(copy):
-            self._due[copy] = time.monotonic() + patience
-            self._again.update(spool.fifo for spool in copy.spools)
+            if copy.audience.waited_for:
+                self._end(copy)
+            else:
+                self._due[copy] = time.monotonic() + patience
+                self._again.update(spool.fifo for spool in copy.spools)
         return finished
 
     def _end(self, copy: Copy) -> None:
@@ -286,8 +238,9 @@ class Copier:
             for spool in copy.spools:
                 copy.write(spool, last=True)
         except OSError as error:
-            self._refused(copy, error)
-            return
+            if copy.buffer is None:
+                self._refused(copy, error)
+                return
         for spool in copy.spools:
             self._unwatch(spool)
         self._due.pop(copy, None)

@@ -1,9 +1,10 @@
 """Docker's json-file log: one JSON object a line, `{"log":"...","stream":"stdout","time":"..."}`, keys in this order.
 
-Pure functions on bytes, and two on an open file. What is copied here is the format of dockerd's json-file driver:
+Pure functions on bytes, and three on an open file. What is copied here is the format of dockerd's json-file driver:
 
 - A record holds one line with its newline. Of a longer line the first 16 KiB are a record without a newline, and so on;
   every part carries the time of the first. What a process leaves without a newline at its end stays without one.
+- `attrs`, an object of texts with sorted keys, comes before the time, where the container's log options ask for some.
 - Time is RFC 3339 in UTC with trailing zeros trimmed (Go's RFC3339Nano). Ours has microseconds, as `LogLine` has, so that
   no reader shows another time than the file.
 - Each byte that is not UTF-8 becomes U+FFFD, written `\\ufffd`; `<`, `>`, `&`, U+2028 and U+2029 are escaped too, and of the
@@ -14,18 +15,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from engine.host.stdio.records import NO_ATTRS, PART, Begun, Encoded, pieces
 from engine.model.interface import LogLine
 
-PART: Final = 16 * 1024
-"""Bytes of a line that one record holds at most."""
-
 LONGEST: Final = 6 * PART + 256
-"""Bytes of the longest record: every byte of a part may need six."""
+"""Bytes of the longest record without attributes: every byte of a part may need six."""
 
 _COMMON: Final = (
     ("\\", "\\\\"), ('"', '\\"'), ("\r", "\\r"), ("\t", "\\u0009"), ("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"),
@@ -33,33 +33,44 @@ _COMMON: Final = (
 _RARE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\u2028\u2029\udc80-\udcff]")
 
 
-class Encoded(NamedTuple):
-    records: bytes
-    used: int
-    """Bytes of the input that the records cover. The rest is the beginning of a line."""
-    begun: str
-    """Time of the first part of a long line whose end is still to come, else empty."""
-
-
-def encode(data: bytes, stream: str, now: datetime, *, begun: str = "", last: bool = False) -> Encoded:
-    """Make records of what can be written of `data`, which begins where the last call's `used` ended.
-
-    With `last` nothing more will come: the beginning of a line is written as well.
-    """
-    stamp = format_time(now)
-    records: list[str] = []
-    used = 0
-    while used < len(data):
-        part = data[used : used + PART]
-        # The line that ends a long one has its time; all other whole lines of the part are written at one go.
-        end = (part.find(b"\n") if begun else part.rfind(b"\n")) + 1
-        if not end and len(part) < PART and not last:
+def encode(
+    data: bytes,
+    stream: str,
+    now: datetime,
+    *,
+    attrs: Mapping[str, str] = NO_ATTRS,
+    begun: Begun | None = None,
+    last: bool = False,
+    room: int | None = None,
+) -> Encoded:
+    """See `Format.encode`."""
+    extra = f',"attrs":{{{",".join(_member(*item) for item in sorted(attrs.items()))}}}' if attrs else ""
+    done: list[bytes] = []
+    used = size = 0
+    for piece in pieces(data, begun=begun is not None, last=last):
+        foot = f'","stream":"{stream}"{extra},"time":"{format_time(begun.time if begun else now)}"}}\n'
+        records, covered = _records(piece, foot).encode(), len(piece)
+        if room is not None:
+            # All of `room` is filled by the record that has the first newline from there on.
+            end = records.find(b"\n", max(0, room - size - 1)) + 1
+            if 0 < end < len(records):
+                covered = _lines_end(piece, records.count(b"\n", 0, end))
+                records = records[:end]
+        done.append(records)
+        used += covered
+        size += len(records)
+        begun = None if piece.endswith(b"\n") else begun or Begun(now)
+        if room is not None and size >= room:
             break
-        piece = part[:end] if end else part
-        records.append(_records(piece, stream, begun or stamp))
-        begun = "" if end else begun or stamp
-        used += len(piece)
-    return Encoded("".join(records).encode(), used, begun)
+    return Encoded(b"".join(done), used, begun)
+
+
+def _lines_end(piece: bytes, count: int) -> int:
+    """Offset behind the first `count` lines."""
+    end = 0
+    for _ in range(count):
+        end = piece.index(b"\n", end) + 1
+    return end
 
 
 def format_time(time: datetime) -> str:
@@ -67,13 +78,17 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
 
 
-def _records(piece: bytes, stream: str, time: str) -> str:
+def _records(piece: bytes, foot: str) -> str:
     """Records for whole lines, or for one part without a newline."""
-    head, foot = '{"log":"', f'","stream":"{stream}","time":"{time}"}}\n'
+    head = '{"log":"'
     text = _escape(piece)
     if not text.endswith("\n"):
         return head + text + foot
     return head + text[:-1].replace("\n", "\\n" + foot + head) + "\\n" + foot
+
+
+def _member(key: str, value: str) -> str:
+    return ":".join('"' + _escape(text.encode("utf-8", "surrogatepass")).replace("\n", "\\n") + '"' for text in (key, value))
 
 
 def _escape(piece: bytes) -> str:
@@ -93,6 +108,7 @@ class _Record(msgspec.Struct):
     log: str
     stream: str
     time: datetime
+    attrs: dict[str, str] = {}
 
 
 _decoder = msgspec.json.Decoder(_Record)
@@ -106,30 +122,36 @@ def decode(block: bytes) -> list[LogLine]:
             record = _decoder.decode(raw)
         except msgspec.DecodeError:
             continue
-        lines.append(LogLine(stream=record.stream, time=record.time, log=record.log.encode("utf-8", "replace")))
+        log = record.log.encode("utf-8", "replace")
+        lines.append(LogLine(stream=record.stream, time=record.time, log=log, attrs=record.attrs))
     return lines
 
 
-def tail_offset(fd: int, count: int) -> int:
-    """Offset of the last `count` whole records of a log, found from its end; with 0: the end of the last whole record."""
-    newlines = count + 1
+def whole(fd: int) -> int:
+    """See `Format.whole`."""
+    return tail(fd, 0)[0]
+
+
+def tail(fd: int, count: int) -> tuple[int, int]:
+    """See `Format.tail`."""
+    seen = 0
     end = os.fstat(fd).st_size
     while end > 0:
         start = max(0, end - 64 * 1024)
         block = os.pread(fd, end - start, start)
         found = block.count(b"\n")
-        if found >= newlines:
+        if seen + found > count:  # the newline before the first of them is here
             at = len(block)
-            for _ in range(newlines):
+            for _ in range(count + 1 - seen):
                 at = block.rindex(b"\n", 0, at)
-            return start + at + 1
-        newlines -= found
+            return start + at + 1, count
+        seen += found
         end = start
-    return 0
+    return 0, seen
 
 
-def read_records(fd: int, offset: int) -> tuple[list[LogLine], int]:
-    """Some records from `offset` on, and the offset behind them: the same when there is no further whole record."""
+def read(fd: int, offset: int) -> tuple[list[LogLine], int]:
+    """See `Format.read`."""
     size = LONGEST
     while True:
         block = os.pread(fd, size, offset)

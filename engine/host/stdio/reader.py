@@ -1,13 +1,16 @@
-"""Reading a log, also while it grows. A reader holds an offset and one block, however slow it is."""
+"""Reading a log, also while it grows and is rotated. A reader holds one block and its files, however slow it is."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 
-from engine.host.stdio.jsonlog import read_records, tail_offset
-from engine.host.threads import short
+from engine.host.things import LogQuery
+from engine.host.stdio.records import Format
+from engine.host.stdio.rotation import LogFiles, Opened
+from engine.host.threads import long, short
 from engine.model.interface import LogLine
 
 
@@ -19,6 +22,10 @@ class Growth:
         self._loop = asyncio.get_running_loop()
         self._readers: set[asyncio.Event] = set()
         self._told = False
+
+    @property
+    def readers(self) -> int:
+        return len(self._readers)
 
     def reader(self) -> asyncio.Event:
         """An event that is set whenever there may be more to read."""
@@ -45,28 +52,90 @@ class Growth:
             event.set()
 
 
-async def read(path: str, growth: Growth | None, tail: int | None) -> AsyncGenerator[LogLine, None]:
-    """The log's lines, oldest first, the last `tail` of them; with `growth` until it is closed. No log, no lines."""
-    try:
-        fd = await short(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    more = growth.reader() if growth else asyncio.Event()
-    try:
-        offset = 0 if tail is None else await short(tail_offset, fd, tail)
+class Reader:
+    """`growth`: follow until that is closed; None: read what is there now. Lines come oldest first. No log, no lines."""
+
+    def __init__(self, files: LogFiles, form: Format, growth: Growth | None, query: LogQuery) -> None:
+        self._files = files
+        self._format = form
+        self._growth = growth
+        self._query = query
+        self._open: list[Opened] = []
+        """What is still to be read, oldest first."""
+
+    async def lines(self) -> AsyncGenerator[LogLine, None]:
+        more = self._growth.reader() if self._growth else asyncio.Event()
+        try:
+            await self._begin()
+            while self._open:
+                file = self._open[0]
+                await self._unpack(file)
+                async for line in self._read(file, more):
+                    if self._query.until and line.time > self._query.until:
+                        return
+                    if not self._query.since or line.time >= self._query.since:
+                        yield line
+                self._open.pop(0).file.close()
+                if not self._open and self._growth and (following := await short(self._files.open_after, file.generation)):
+                    self._open.append(following)
+        finally:
+            if self._growth:
+                self._growth.leave(more)
+            for file in self._open:
+                file.file.close()
+
+    async def _begin(self) -> None:
+        """Open the files and, for the last `tail` lines, find where they begin."""
+        self._open = await short(self._files.open_all)
+        if self._query.since:
+            oldest = self._query.since.timestamp() - 1  # file times are coarse
+            while len(self._open) > 1 and self._open[0].changed < oldest:
+                self._open.pop(0).file.close()
+        left = self._query.tail
+        if left is None:
+            return
+        for file in reversed(self._open):
+            await self._unpack(file)
+            file.offset, found = await long(self._format.tail, file.file.fileno(), left)
+            left -= found
+            if left == 0:
+                while self._open[0] is not file:
+                    self._open.pop(0).file.close()
+                return
+
+    async def _unpack(self, file: Opened) -> None:
+        if file.packed:
+            await long(file.unpack, os.path.dirname(self._files.path))
+
+    async def _read(self, file: Opened, more: asyncio.Event) -> AsyncGenerator[LogLine, None]:
+        """What is in one file, until there is nothing further to come in it."""
         while True:
-            ended = growth is None or growth.closed
+            # Looked at before reading: what is found after it is all that was written.
+            ended = self._growth is None or self._growth.closed or self._is_over() or self._files.generation > file.generation
             more.clear()
-            lines, end = await short(read_records, fd, offset)
+            if self._growth is None and file.offset >= file.size:
+                return  # a container may write as fast as we read
+            lines, end = await short(self._format.read, file.file.fileno(), file.offset)
             for line in lines:
                 yield line
-            if end > offset:
-                offset = end
+            if end > file.offset:
+                file.offset = end
             elif ended:
                 return
             else:
+                await self._wait(more)
+
+    def _is_over(self) -> bool:
+        return self._query.until is not None and datetime.now(UTC) > self._query.until
+
+    async def _wait(self, more: asyncio.Event) -> None:
+        """For more, or for the end of the time asked for."""
+        try:
+            async with asyncio.timeout(self._seconds()):
                 await more.wait()
-    finally:
-        if growth:
-            growth.leave(more)
-        os.close(fd)
+        except TimeoutError:
+            return
+
+    def _seconds(self) -> float | None:
+        until = self._query.until
+        return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until else None

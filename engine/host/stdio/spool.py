@@ -6,6 +6,7 @@ the exec root takes from the pipe exactly what it has put into the file, also wh
 From then on all is decided on files. (A crash of the kernel loses the pipe, and no exec root is trusted after it.)
 
 Offsets in the spool only grow; what is in the log is punched out of it, so it holds little more than the beginning of a line.
+(They shrink where output is dropped, by the rest of a line that will never be whole.)
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ import os
 import termios
 from typing import Final
 
+from engine.host.stdio.records import Begun
+
 TURN: Final = 16 * 1024
 """Bytes moved at one go, so that a container that writes as fast as it can does not starve its neighbours."""
 
 PUNCH: Final = 64 * 1024
 """Bytes already in the log that a spool may keep; a multiple of every block size."""
+
+READ: Final = 256 * 1024
+"""Bytes of the spool in memory at one time."""
 
 # <linux/falloc.h>
 FALLOC_FL_KEEP_SIZE: Final = 0x1
@@ -37,8 +43,10 @@ class Spool:
     def __init__(self, name: str, fifo: str, path: str) -> None:
         self.name = name
         self._path = fifo
-        self.begun = ""
-        """As `jsonlog.Encoded.begun`. Not kept over a restart: the end of a long line then has a later time."""
+        self.begun: Begun | None = None
+        """Not kept over a restart: the end of a long line then has a later time."""
+        self._torn = False
+        """Output was dropped in the middle of a line, whose rest must go too."""
         self.fifo = _open_fifo(fifo)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -55,12 +63,44 @@ class Spool:
         except BlockingIOError:
             return None
         self.end += moved
+        if self._torn and moved:
+            newline = self.newest(moved).find(b"\n") + 1
+            self._torn = not newline
+            self.at = self.end - moved + newline if newline else self.end
         return moved
 
-    def waiting(self) -> bytes:
-        return os.pread(self._file, self.end - self.at, self.at)
+    def discard(self) -> tuple[int | None, bytes]:
+        """Take as much, and keep nothing of it: what `take` returns, and the bytes."""
+        try:
+            data = os.read(self.fifo, TURN)
+        except BlockingIOError:
+            return None, b""
+        if data:
+            if not self._torn:
+                self._cut_to_whole_lines()
+            self._torn = not data.endswith(b"\n")
+        return len(data), data
 
-    def advance(self, used: int, begun: str) -> None:
+    def _cut_to_whole_lines(self) -> None:
+        end = self.end
+        while end > self.at:
+            start = max(self.at, end - TURN)
+            newline = os.pread(self._file, end - start, start).rfind(b"\n") + 1
+            end = start + newline
+            if newline:
+                break
+        os.ftruncate(self._file, end)
+        self.end = end
+
+    def newest(self, count: int) -> bytes:
+        """The last bytes that were taken."""
+        return os.pread(self._file, count, self.end - count)
+
+    def waiting(self) -> bytes:
+        """What is not in the log, from its beginning; at most `READ` bytes of it."""
+        return os.pread(self._file, min(READ, self.end - self.at), self.at)
+
+    def advance(self, used: int, begun: Begun | None) -> None:
         """So many more bytes are in the log."""
         self.at += used
         self.begun = begun

@@ -7,9 +7,11 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.host import LogQuery, Output
 from engine.host.stdio import KernelStdio, copier
 from engine.host.syscalls import MNT_DETACH, mount, umount2
 from engine.model.errors import HostFailed
@@ -39,20 +41,21 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     last = port(0.0)
     for left in (tmp_path / "run/stdio").iterdir() if (tmp_path / "run/stdio").exists() else ():
         if left.is_dir():
-            await last.drop(left.name, last.log_path(left.name))
+            await last.drop(left.name.removesuffix("-removing"))
     await last.close()
 
 
-async def make_it(stdio: KernelStdio, id: str = ID) -> None:
-    await stdio.make(id, stdio.log_path(id))
+async def make_it(stdio: KernelStdio, id: str = ID, **output: Any) -> None:
+    await stdio.make(id, Output(**output))
 
 
-async def drop_it(stdio: KernelStdio, id: str = ID) -> None:
-    await stdio.drop(id, stdio.log_path(id))
+def fifos(stdio: KernelStdio, id: str = ID) -> tuple[str, str]:
+    pipes = stdio.pipes(id, Output())
+    return pipes.stdout, pipes.stderr
 
 
-async def logs(stdio: KernelStdio, id: str = ID, tail: int | None = None) -> list[LogLine]:
-    return [line async for line in stdio.read(id, follow=False, tail=tail)]
+async def logs(stdio: KernelStdio, id: str = ID, **query: Any) -> list[LogLine]:
+    return [line async for line in stdio.read(id, LogQuery(**query))]
 
 
 async def output(stdio: KernelStdio, stream: str = "stdout", id: str = ID) -> bytes:
@@ -78,7 +81,7 @@ def write(path: str, data: bytes) -> None:
 
 
 async def follow_until(stdio: KernelStdio, log: bytes, id: str = ID) -> None:
-    lines = stdio.read(id, follow=True, tail=None)
+    lines = stdio.read(id, LogQuery(follow=True))
     async for line in lines:
         if line.log == log:
             return
@@ -88,9 +91,9 @@ async def follow_until(stdio: KernelStdio, log: bytes, id: str = ID) -> None:
 async def test_what_a_process_says_on_both_streams_is_in_the_log_in_order(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
-    out, err = stdio.paths(ID)
+    out, err = fifos(stdio)
     await shell(f"seq 1 20000 > {out}; seq 1 300 > {err}; printf 'no newline' > {out}")
-    await drop_it(stdio)
+    await stdio.drop(ID)
     assert await output(stdio) == b"".join(b"%d\n" % n for n in range(1, 20001)) + b"no newline"
     assert await output(stdio, "stderr") == b"".join(b"%d\n" % n for n in range(1, 301))
     assert os.stat(stdio.log_path(ID)).st_mode & 0o777 == 0o640
@@ -98,29 +101,29 @@ async def test_what_a_process_says_on_both_streams_is_in_the_log_in_order(make: 
 
 async def test_made_and_dropped_twice_with_evidence_between(make: Make) -> None:
     stdio = make()
-    await drop_it(stdio)
+    await stdio.drop(ID)
     assert await stdio.look(ID) is None
     await make_it(stdio)
     await make_it(stdio)
     evidence = await stdio.look(ID) or ""
-    assert all(path in evidence for path in (*stdio.paths(ID), stdio.log_path(ID)))
-    await drop_it(stdio)
-    await drop_it(stdio)
+    assert all(path in evidence for path in (*fifos(stdio), stdio.log_path(ID)))
+    await stdio.drop(ID)
+    await stdio.drop(ID)
     assert await stdio.look(ID) is None
-    assert not is_there(os.path.dirname(stdio.paths(ID)[0]))
+    assert not is_there(os.path.dirname(fifos(stdio)[0]))
 
 
 async def test_only_root_gets_near_the_pipes(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
-    directory = Path(stdio.paths(ID)[0]).parent
+    directory = Path(fifos(stdio)[0]).parent
     assert [path.stat().st_mode & 0o777 for path in (directory.parent, directory)] == [0o700, 0o700]
 
 
 async def test_a_pipe_deleted_behind_our_back_is_no_evidence(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
-    os.unlink(stdio.paths(ID)[1])
+    os.unlink(fifos(stdio)[1])
     assert await stdio.look(ID) is None
 
 
@@ -128,8 +131,8 @@ async def test_a_second_run_is_added_to_the_log(make: Make) -> None:
     stdio = make()
     for words in (b"first\n", b"second\n"):
         await make_it(stdio)
-        await asyncio.to_thread(write, stdio.paths(ID)[0], words)
-        await drop_it(stdio)
+        await asyncio.to_thread(write, fifos(stdio)[0], words)
+        await stdio.drop(ID)
     assert await output(stdio) == b"first\nsecond\n"
 
 
@@ -137,9 +140,9 @@ async def test_a_writer_may_go_and_another_come(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
     for words in (b"one\n", b"two\n", b"three\n"):
-        await asyncio.to_thread(write, stdio.paths(ID)[0], words)
+        await asyncio.to_thread(write, fifos(stdio)[0], words)
         await follow_until(stdio, words)
-    await drop_it(stdio)
+    await stdio.drop(ID)
     assert await output(stdio) == b"one\ntwo\nthree\n"
 
 
@@ -147,7 +150,7 @@ async def test_without_a_log_directory_there_is_an_error_and_dropping_still_work
     stdio = make()
     with pytest.raises(HostFailed, match="copy the output of nodir"):
         await make_it(stdio, "nodir")
-    await drop_it(stdio, "nodir")
+    await stdio.drop("nodir")
     assert await stdio.look("nodir") is None
 
 
@@ -159,10 +162,10 @@ async def test_output_of_a_container_that_ended_while_no_engine_lived_is_kept(ma
     await make_it(first)
     await first.close()
     said = b"".join(b"%d\n" % n for n in range(9000))
-    await asyncio.to_thread(write, first.paths(ID)[0], said)  # opening for writing would block if nobody held the pipe
+    await asyncio.to_thread(write, fifos(first)[0], said)  # opening for writing would block if nobody held the pipe
     second = make()
     await make_it(second)
-    await drop_it(second)
+    await second.drop(ID)
     assert await output(second) == said
 
 
@@ -170,10 +173,10 @@ async def test_the_next_engine_may_drop_without_making(make: Make) -> None:
     first = make()
     await make_it(first)
     await first.close()
-    await asyncio.to_thread(write, first.paths(ID)[0], b"last words")
+    await asyncio.to_thread(write, fifos(first)[0], b"last words")
     second = make()
     assert "nobody copies" in (await second.look(ID) or "")
-    await drop_it(second)
+    await second.drop(ID)
     assert await output(second) == b"last words"
 
 
@@ -182,17 +185,17 @@ async def test_half_a_record_left_by_a_power_loss_is_cut_off(make: Make) -> None
     whole = b'{"log":"old\\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}\n'
     write(stdio.log_path(ID), whole + whole[:20])
     await make_it(stdio)
-    await asyncio.to_thread(write, stdio.paths(ID)[0], b"new\n")
-    await drop_it(stdio)
+    await asyncio.to_thread(write, fifos(stdio)[0], b"new\n")
+    await stdio.drop(ID)
     assert await output(stdio) == b"old\nnew\n"
 
 
 async def test_a_drop_killed_half_way_is_ended_by_the_next(make: Make) -> None:
     stdio = make()
-    directory = os.path.dirname(stdio.paths(ID)[0])
+    directory = os.path.dirname(fifos(stdio)[0])
     os.makedirs(f"{directory}-removing/left")
     await make_it(stdio)
-    await drop_it(stdio)
+    await stdio.drop(ID)
     assert not is_there(f"{directory}-removing")
 
 
@@ -202,10 +205,10 @@ async def test_a_drop_killed_half_way_is_ended_by_the_next(make: Make) -> None:
 async def test_a_left_over_process_that_holds_the_pipe_does_not_hold_up_the_drop(make: Make) -> None:
     stdio = make(patience=0.05)
     await make_it(stdio)
-    held = await asyncio.to_thread(os.open, stdio.paths(ID)[0], os.O_WRONLY)
+    held = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
     try:
         os.write(held, b"a line\nand a half")
-        await drop_it(stdio)
+        await stdio.drop(ID)
     finally:
         os.close(held)
     assert await output(stdio) == b"a line\nand a half"
@@ -214,8 +217,8 @@ async def test_a_left_over_process_that_holds_the_pipe_does_not_hold_up_the_drop
 async def test_the_drop_waits_for_the_last_writer(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
-    held = await asyncio.to_thread(os.open, stdio.paths(ID)[0], os.O_WRONLY)
-    dropping = asyncio.create_task(drop_it(stdio))
+    held = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
+    dropping = asyncio.create_task(stdio.drop(ID))
     try:
         os.write(held, b"late\n")
         await follow_until(stdio, b"late\n")
@@ -233,8 +236,8 @@ async def test_the_drop_waits_for_the_last_writer(make: Make) -> None:
 async def test_a_follower_sees_lines_as_they_come_and_ends_with_the_drop(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
-    pipe = await asyncio.to_thread(os.open, stdio.paths(ID)[0], os.O_WRONLY)
-    lines = stdio.read(ID, follow=True, tail=None)
+    pipe = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
+    lines = stdio.read(ID, LogQuery(follow=True))
     try:
         for n in range(50):
             os.write(pipe, b"%d\n" % n)
@@ -242,7 +245,7 @@ async def test_a_follower_sees_lines_as_they_come_and_ends_with_the_drop(make: M
         os.write(pipe, b"end")
     finally:
         os.close(pipe)
-    await drop_it(stdio)
+    await stdio.drop(ID)
     assert [line.log async for line in lines] == [b"end"]
 
 
@@ -252,41 +255,41 @@ async def test_many_followers_each_get_all_and_a_slow_one_too(make: Make) -> Non
 
     async def follow(slowly: bool) -> bytes:
         got = b""
-        async for line in stdio.read(ID, follow=True, tail=None):
+        async for line in stdio.read(ID, LogQuery(follow=True)):
             got += line.log
             if slowly and len(got) % 50 == 0:
                 await asyncio.sleep(0)
         return got
 
     followers = [asyncio.create_task(follow(slowly)) for slowly in (True, False, False)]
-    await shell(f"seq 1 5000 > {stdio.paths(ID)[0]}")
-    await drop_it(stdio)
+    await shell(f"seq 1 5000 > {fifos(stdio)[0]}")
+    await stdio.drop(ID)
     assert await asyncio.gather(*followers) == [b"".join(b"%d\n" % n for n in range(1, 5001))] * 3
 
 
 async def test_tail_gives_the_last_lines_and_then_what_comes(make: Make) -> None:
     stdio = make()
     await make_it(stdio)
-    out = stdio.paths(ID)[0]
+    out = fifos(stdio)[0]
     await shell(f"seq 1 30000 > {out}")
     await follow_until(stdio, b"30000\n")
     assert [line.log for line in await logs(stdio, tail=2)] == [b"29999\n", b"30000\n"]
     assert await logs(stdio, tail=0) == []
-    lines = stdio.read(ID, follow=True, tail=1)
+    lines = stdio.read(ID, LogQuery(follow=True, tail=1))
     assert (await anext(lines)).log == b"30000\n"
     await asyncio.to_thread(write, out, b"more\n")
     assert (await anext(lines)).log == b"more\n"
-    await drop_it(stdio)
+    await stdio.drop(ID)
     assert [line async for line in lines] == []
 
 
 async def test_no_log_and_no_engine_that_copies_end_a_reader_at_once(make: Make) -> None:
     stdio = make()
-    assert [line async for line in stdio.read(ID, follow=True, tail=None)] == []
+    assert [line async for line in stdio.read(ID, LogQuery(follow=True))] == []
     await make_it(stdio)
-    await asyncio.to_thread(write, stdio.paths(ID)[0], b"said\n")
-    await drop_it(stdio)
-    assert [line.log async for line in stdio.read(ID, follow=True, tail=None)] == [b"said\n"]
+    await asyncio.to_thread(write, fifos(stdio)[0], b"said\n")
+    await stdio.drop(ID)
+    assert [line.log async for line in stdio.read(ID, LogQuery(follow=True))] == [b"said\n"]
 
 
 # Neighbours
@@ -297,23 +300,23 @@ async def test_a_container_that_writes_as_fast_as_it_can_starves_nobody_and_fill
     await make_it(stdio)
     (tmp_path / "containers/quiet").mkdir()
     await make_it(stdio, "quiet")
-    loud = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exec yes {'x' * 700} > {stdio.paths(ID)[0]}")
+    loud = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exec yes {'x' * 700} > {fifos(stdio)[0]}")
     try:
-        async for _ in stdio.read(ID, follow=True, tail=None):
+        async for _ in stdio.read(ID, LogQuery(follow=True)):
             if os.stat(stdio.log_path(ID)).st_size > 2**22:
                 break
         for n in range(20):
             words = b"%d\n" % n
-            await asyncio.to_thread(write, stdio.paths("quiet")[0], words)
+            await asyncio.to_thread(write, fifos(stdio, "quiet")[0], words)
             await follow_until(stdio, words, "quiet")
         assert loud.returncode is None
-        spool = os.stat(stdio.paths(ID)[0] + ".spool")
+        spool = os.stat(fifos(stdio)[0] + ".spool")
         assert spool.st_size > 2**22
         assert spool.st_blocks * 512 <= 2**18
     finally:
         loud.kill()
         await loud.wait()
-    await drop_it(stdio, "quiet")
+    await stdio.drop("quiet")
     assert await output(stdio, id="quiet") == b"".join(b"%d\n" % n for n in range(20))
 
 
@@ -323,7 +326,7 @@ async def test_idle_containers_cost_nothing_also_when_their_writers_have_gone(ma
     for id in ids:
         (tmp_path / "containers" / id).mkdir()
         await make_it(stdio, id)
-        await asyncio.to_thread(write, stdio.paths(id)[0], b"done\nhalf")
+        await asyncio.to_thread(write, fifos(stdio, id)[0], b"done\nhalf")
         await follow_until(stdio, b"done\n", id)
     thread = next(t for t in threading.enumerate() if t.name == "copier")
     schedstat = Path(f"/proc/self/task/{thread.native_id}/schedstat")
@@ -351,16 +354,16 @@ async def test_a_full_disk_is_said_the_container_waits_and_no_line_is_lost(
         troubles: asyncio.Queue[str] = asyncio.Queue()
         stdio.on_trouble(troubles.put_nowait)
         await make_it(stdio)
-        writer = asyncio.create_task(shell(f"seq 1 10000 > {stdio.paths(ID)[0]}"))
+        writer = asyncio.create_task(shell(f"seq 1 10000 > {fifos(stdio)[0]}"))
         assert "No space left on device" in await troubles.get()
         assert "No space left on device" in (await stdio.look(ID) or "")
         with pytest.raises(HostFailed, match="No space left on device"):
-            await drop_it(stdio)
+            await stdio.drop(ID)
         assert await stdio.look(ID) is not None
         os.unlink(filler)
         assert await troubles.get() == ""
         await writer
-        await drop_it(stdio)
+        await stdio.drop(ID)
         assert await output(stdio) == b"".join(b"%d\n" % n for n in range(1, 10001))
     finally:
         umount2(directory, MNT_DETACH)
