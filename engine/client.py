@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
-from msgspec import Struct
 
-from engine.model.container import Container
-from engine.model.errors import EngineError, HostFailed, Unavailable, by_status
+from engine.model.container import Container, Probe
+from engine.model.errors import EngineError, HostFailed, Unavailable
 from engine.model.events import Message
 from engine.model.frames import Frame
 from engine.model.image import Image
-from engine.model.interface import NO_PARAMS, Done, LogLine, Params
+from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Move, Plan
 from engine.model.world import ContainerRow
+from engine.stream import Stream, refusal, take_over
 
 T = TypeVar("T")
 
+JSON = {"Content-Type": "application/json"}
+
 CONNECT = 5.0
 """Seconds until a socket that does not answer counts as away. An answer itself may take as long as its operation."""
-
-
-class _Error(Struct):
-    message: str = ""
-    status: int = 0
 
 
 class Client:
@@ -73,10 +71,10 @@ class Client:
         return await self._post("/longshore/advance", {"target": target, "move": move}, Plan)
 
     async def steps(self, target: str) -> Plan:
-        return await self._get(f"/longshore/steps/{quote(target, safe='')}", Plan)
+        return await self._get(f"/longshore/steps/{_part(target)}", Plan)
 
     async def inspect(self, target: str) -> Container:
-        return await self._get(f"/longshore/containers/{quote(target, safe='')}", Container)
+        return await self._get(f"/longshore/containers/{_part(target)}", Container)
 
     async def containers(self) -> list[ContainerRow]:
         return await self._get("/longshore/rows", list[ContainerRow])
@@ -85,13 +83,36 @@ class Client:
         return await self._get("/longshore/images", list[Image])
 
     async def wait(self, target: str, condition: str = "not-running") -> int:
-        return await self._get(f"/longshore/wait/{quote(target, safe='')}", int, condition=condition)
+        return await self._get(f"/longshore/wait/{_part(target)}", int, condition=condition)
 
-    async def logs(self, target: str, *, follow: bool = False, tail: int | None = None) -> AsyncIterator[LogLine]:
-        query = {"follow": "1" if follow else "0"} | ({} if tail is None else {"tail": str(tail)})
-        async with aclosing(self._lines(f"/longshore/logs/{quote(target, safe='')}", LogLine, **query)) as lines:
+    async def logs(
+        self,
+        target: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[LogLine]:
+        asked = {
+            "follow": "1" if follow else "",
+            "tail": "" if tail is None else str(tail),
+            "since": _time(since),
+            "until": _time(until),
+        }
+        query = {name: value for name, value in asked.items() if value}
+        async with aclosing(self._lines(f"/longshore/logs/{_part(target)}", LogLine, **query)) as lines:
             async for line in lines:
                 yield line
+
+    async def top(self, target: str, arguments: str = "-ef") -> Top:
+        return await self._get(f"/longshore/top/{_part(target)}", Top, arguments=arguments)
+
+    async def signal(self, target: str, pid: int, signal: str) -> None:
+        await self._say("/longshore/signal", {"target": target, "pid": pid, "signal": signal})
+
+    async def probe(self, target: str) -> Probe:
+        return await self._post("/longshore/probe", {"target": target}, Probe)
 
     async def shutdown(self, *, containers: bool = False) -> None:
         """End the engine. `containers`: end and take down all that is its own too, the containers' records excepted."""
@@ -125,6 +146,56 @@ class Client:
             raise EngineError(broken)
         return [line["stream"].strip() for line in said if "stream" in line]
 
+    # --- streams -----------------------------------------------------------------------------------------------------
+
+    async def attach(
+        self,
+        target: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        logs: bool = False,
+        stream: bool = True,
+        detach_keys: str = "",
+    ) -> Stream:
+        """Join a container's own streams. `logs`: what it has said first; `stream`: then what it says. It need not run yet.
+
+        `detach_keys`: what leaves a terminal without ending it; empty: `ctrl-p,ctrl-q`.
+        """
+        asked = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "logs": logs, "stream": stream}
+        query = {name: str(int(value)) for name, value in asked.items()} | {"detachKeys": detach_keys}
+        return await take_over(self.path, f"/containers/{_part(target)}/attach?{urlencode(query)}")
+
+    async def resize(self, target: str, width: int, height: int) -> None:
+        """Set the columns and rows of a container's terminal."""
+        await self._say(f"/containers/{_part(target)}/resize", w=str(width), h=str(height))
+
+    async def exec_create(self, target: str, settings: dict[str, Any]) -> str:
+        """Prepare one more process in a running container; its id. `settings`: the body of `POST /containers/x/exec`."""
+        made: dict[str, str] = await self._post(f"/containers/{_part(target)}/exec", settings, dict[str, str])
+        return made["Id"]
+
+    async def exec_start(
+        self, exec_id: str, *, tty: bool = False, detach: bool = False, size: tuple[int, int] | None = None
+    ) -> Stream | None:
+        """Start it; its streams, or None when detached. `tty`: as it was created; `size`: columns and rows of its terminal."""
+        asked: dict[str, Any] = {"Tty": tty, "Detach": detach}
+        if size:
+            asked["ConsoleSize"] = (size[1], size[0])
+        if not detach:
+            return await take_over(self.path, f"/exec/{_part(exec_id)}/start", msgspec.json.encode(asked))
+        await self._say(f"/exec/{_part(exec_id)}/start", asked)
+        return None
+
+    async def exec_inspect(self, exec_id: str) -> dict[str, Any]:
+        """`GET /exec/x/json`: `Running`, `ExitCode` (None until it has ended), `Pid` and what it was created with."""
+        return await self._get(f"/exec/{_part(exec_id)}/json", dict[str, Any])
+
+    async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
+        """Set the columns and rows of an exec's terminal."""
+        await self._say(f"/exec/{_part(exec_id)}/resize", w=str(width), h=str(height))
+
     # --- the wire ----------------------------------------------------------------------------------------------------
 
     async def _get(self, path: str, kind: type[T], **query: str) -> T:
@@ -132,9 +203,13 @@ class Client:
             return msgspec.json.decode(await answer.read(), type=kind)
 
     async def _post(self, path: str, value: Any, kind: type[T]) -> T:
-        headers = {"Content-Type": "application/json"}
-        async with self._request("POST", path, data=msgspec.json.encode(value), headers=headers) as answer:
+        async with self._request("POST", path, data=msgspec.json.encode(value), headers=JSON) as answer:
             return msgspec.json.decode(await answer.read(), type=kind)
+
+    async def _say(self, path: str, value: Any = None, **query: str) -> None:
+        """A POST whose answer is only that it was done."""
+        async with self._request("POST", path, params=query, data=msgspec.json.encode(value), headers=JSON):
+            return
 
     async def _lines(self, path: str, kind: Any, **query: str) -> AsyncGenerator[Any, None]:
         decoder = msgspec.json.Decoder(kind)
@@ -154,7 +229,7 @@ class Client:
         try:
             async with self._opened.request(method, path, **options) as answer:
                 if answer.status >= 300:
-                    raise _error(answer.status, await answer.read())
+                    raise refusal(answer.status, await answer.read())
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
             raise self._away(str(error)) from error
@@ -177,9 +252,10 @@ async def _split(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             parts = [piece]
 
 
-def _error(status: int, body: bytes) -> EngineError:
-    try:
-        told = msgspec.json.decode(body, type=_Error)
-    except msgspec.MsgspecError:
-        told = _Error(message=body.decode(errors="replace").strip())
-    return by_status(told.status or status, told.message or f"the engine answered {status} without a word")
+def _part(name: str) -> str:
+    """As one part of a path, whatever is in it."""
+    return quote(name, safe="")
+
+
+def _time(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""

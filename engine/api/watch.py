@@ -3,8 +3,10 @@
     POST /longshore/do, plan, begin     {"verb", "target", "params"}
     POST /longshore/advance             {"target", "move"}
     POST /longshore/shutdown            {"containers"}: the engine ends; true: its containers first
+    POST /longshore/signal              {"target", "pid", "signal"}: to one process of a container
+    POST /longshore/probe               {"target"}: the health check, now
     GET  /longshore/watch               one frame a line
-    GET  /longshore/steps/NAME, containers/NAME, logs/NAME, wait/NAME, rows, images
+    GET  /longshore/steps/NAME, containers/NAME, logs/NAME, top/NAME, wait/NAME, rows, images
 
 An error is `{"status", "message"}`. The status is in the body too because an answer 304 has no body; it is sent as 409.
 """
@@ -12,6 +14,7 @@ An error is `{"status", "message"}`. The status is in the body too because an an
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,6 +43,16 @@ class Shutdown(Struct, forbid_unknown_fields=True):
 class Advance(Struct, forbid_unknown_fields=True):
     target: str
     move: Move
+
+
+class Signal(Struct, forbid_unknown_fields=True):
+    target: str
+    pid: int
+    signal: str
+
+
+class Target(Struct, forbid_unknown_fields=True):
+    target: str
 
 
 def tell(status: int, message: str) -> web.Response:
@@ -100,12 +113,43 @@ async def inspect(request: web.Request) -> web.Response:
 
 
 async def logs(request: web.Request) -> web.StreamResponse:
-    """GET /longshore/logs/NAME?follow=&tail="""
+    """GET /longshore/logs/NAME?follow=&tail=&since=&until=: the times as RFC 3339."""
     engine, tail = engine_of(request), request.query.get("tail", "")
     if tail and not (tail.isascii() and tail.isdecimal()):
         raise Invalid(f"tail={tail!r} is no number of lines", "give a whole number, or leave it out for all")
-    c = engine.resolve(request.match_info["name"])
-    return await lines(request, engine.logs(c.id, follow=flag(request, "follow"), tail=int(tail) if tail else None))
+    lines_ = engine.logs(
+        engine.resolve(request.match_info["name"]).id,
+        follow=flag(request, "follow"),
+        tail=int(tail) if tail else None,
+        since=_time(request, "since"),
+        until=_time(request, "until"),
+    )
+    return await lines(request, lines_)
+
+
+def _time(request: web.Request, name: str) -> datetime | None:
+    text = request.query.get(name, "")
+    try:
+        return msgspec.convert(text, datetime) if text else None
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{name}={text!r} is no point in time", "give it as 2026-01-31T12:00:00Z") from error
+
+
+async def top(request: web.Request) -> web.Response:
+    """GET /longshore/top/NAME?arguments="""
+    return answer(await engine_of(request).top(request.match_info["name"], request.query.get("arguments", "-ef")))
+
+
+async def signal(request: web.Request) -> web.Response:
+    """POST /longshore/signal"""
+    asked = await _read(request, Signal)
+    await engine_of(request).signal(asked.target, asked.pid, asked.signal)
+    return web.Response(status=204)
+
+
+async def probe(request: web.Request) -> web.Response:
+    """POST /longshore/probe"""
+    return answer(await engine_of(request).probe((await _read(request, Target)).target))
 
 
 async def wait(request: web.Request) -> web.Response:
@@ -134,6 +178,9 @@ ROUTES: Routes = (
     ("GET", PREFIX + "steps/{name}", steps),
     ("GET", PREFIX + "containers/{name}", inspect),
     ("GET", PREFIX + "logs/{name}", logs),
+    ("GET", PREFIX + "top/{name}", top),
+    ("POST", PREFIX + "signal", signal),
+    ("POST", PREFIX + "probe", probe),
     ("GET", PREFIX + "wait/{name}", wait),
     ("GET", PREFIX + "rows", rows),
     ("GET", PREFIX + "images", images),
