@@ -53,3 +53,17 @@ def seen(app: LongshoreApp) -> list[str]:
 
 def on_screen(app: LongshoreApp, text: str) -> bool:
     return any(text in line for line in seen(app))
+
+
+def chosen(app: LongshoreApp) -> str:
+    """The name of the container under the cursor, or empty."""
+    row = main(app).row
+    return row.name if row else ""
+
+
+async def choose(pilot: Pilot[None], app: LongshoreApp, name: str) -> str:
+    """Put the cursor on a container; its id."""
+    rows = [r.name for r in main(app).table.rows]
+    await pilot.press("g", *["j"] * rows.index(name))
+    await until(pilot, lambda: chosen(app) == name)
+    return main(app).selected

@@ -13,7 +13,7 @@ from engine.model.errors import Conflict
 from engine.model.frames import Changed, Gone, NetworksChanged
 from engine.model.interface import LogLine
 from engine.model.world import Freezer, World
-from tests.tui.piloting import SMALL, WIDE, dashboard, main, on_screen, seen, until
+from tests.tui.piloting import SMALL, WIDE, choose, chosen, dashboard, main, on_screen, seen, until
 from tests.tui.scripted import BEGAN, BRIDGE, ScriptedEngine, row, sampled
 from tui.app import LongshoreApp
 from tui.screens.dialogs import Confirm, Menu, NewContainer
@@ -30,21 +30,8 @@ def asked(engine: ScriptedEngine) -> list[tuple[str, str, dict[str, Any]]]:
     return [(verb, target, params) for kind, verb, target, params in engine.calls if kind == "do"]
 
 
-def chosen(app: LongshoreApp) -> str:
-    row = main(app).row
-    return row.name if row else ""
-
-
 def painted(app: LongshoreApp, meters: dict[str, Meter]) -> bool:
     return app.scene.meters is not meters
-
-
-async def choose(pilot: Any, app: Any, name: str) -> str:
-    """Put the cursor on a container; its id."""
-    rows = [r.name for r in main(app).table.rows]
-    await pilot.press("g", *["j"] * rows.index(name))
-    await until(pilot, lambda: chosen(app) == name)
-    return str(main(app).selected)
 
 
 async def test_the_world_is_painted_wide(engine: ScriptedEngine) -> None:

@@ -11,7 +11,7 @@ from textual.geometry import Region
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow, World
-from tests.tui.piloting import dashboard, main, on_screen, until
+from tests.tui.piloting import chosen, dashboard, on_screen, until
 from tests.tui.scripted import ScriptedEngine, row, sample, sampled
 from tui.app import LongshoreApp
 from tui.view import containers
@@ -30,21 +30,8 @@ def asked(engine: ScriptedEngine) -> list[tuple[str, str, dict[str, Any]]]:
     return [(verb, target, params) for kind, verb, target, params in engine.calls if kind == "do"]
 
 
-def chosen(app: LongshoreApp) -> str:
-    row = main(app).row
-    return row.name if row else ""
-
-
 def painted(app: LongshoreApp, meters: dict[str, Meter]) -> bool:
     return app.scene.meters is not meters
-
-
-async def choose(pilot: Any, app: Any, name: str) -> str:
-    """Put the cursor on a container; its id."""
-    rows = [r.name for r in main(app).table.rows]
-    await pilot.press("g", *["j"] * rows.index(name))
-    await until(pilot, lambda: chosen(app) == name)
-    return str(main(app).selected)
 
 
 class Regions:

@@ -96,9 +96,9 @@ _STATES = {"R": "running", "S": "sleeping", "D": "in the kernel", "Z": "zombie",
 
 _COLUMNS = (("PID", 7), ("USER", -10), ("STATE", -13), ("CPU%", 5), ("MEM%", 5), ("AGE", 4))
 """Titles and widths; a negative width aligns to the left."""
-_DISPENSABLE = ("USER", "STATE", "AGE")
-"""Not shown where it is narrow."""
-NARROW = 70
+_DISPENSABLE = ("AGE", "USER", "STATE")
+"""Left out one after the other until the command has its room."""
+COMMAND = 36
 
 
 def head(width: int) -> Line:
@@ -120,8 +120,12 @@ def body(p: Process, width: int) -> Line:
 
 
 def _joined(cells: list[Span], command: Span, width: int) -> Line:
+    kept = dict(_COLUMNS)
+    for title in _DISPENSABLE:
+        if width - sum(abs(wide) + 2 for wide in kept.values()) < COMMAND:
+            del kept[title]
     spans: list[Span] = []
     for (title, wide), cell in zip(_COLUMNS, cells, strict=True):
-        if width >= NARROW or title not in _DISPENSABLE:
+        if title in kept:
             spans += [Span(pad(cell.text, abs(wide), right=wide > 0), cell.tone), GAP]
     return (*spans, Span(shorten(command.text, max(1, width - width_of(tuple(spans)))), command.tone))

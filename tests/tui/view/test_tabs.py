@@ -25,7 +25,8 @@ def text(lines: list[Line]) -> str:
 
 
 def checked(*probes: Any, width: int = 100, opened: frozenset[datetime] = frozenset(), **changes: Any) -> list[Line]:
-    r = row("web", **({"health": "healthy", "probe_due": DUE} | changes))
+    status = changes.pop("status", Status.RUNNING)
+    r = row("web", status, **({"health": "healthy", "probe_due": DUE} | changes))
     lines, starts = health.lines(record(r, *probes), r, width, opened)
     assert len(starts) == len(probes)
     assert all(width_of(line) <= width for line in lines)
