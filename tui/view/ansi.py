@@ -28,6 +28,7 @@ _SEQUENCE = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*"  # a CSI that does not end
     r"|\x1b[ -/]*[0-~]?"  # every other, and a lone ESC
 )
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _OVERPRINTS = re.compile(r"[\r\b]|(?:\x1b\[|\x9b)[12]K")
 """What changes what stands further left; a plain erase to the right does so only after one of these."""
 
@@ -124,10 +125,9 @@ def plain(text: str) -> str:
     """The characters of `spans(text)`, at less cost."""
     if text.isprintable():
         return text
-    if not _OVERPRINTS.search(text):
-        stripped = _SEQUENCE.sub("", text)
-        if stripped.isprintable():
-            return stripped
+    stripped = _COLOURS.sub("", text)
+    if stripped.isprintable():
+        return stripped
     return "".join(span.text for span in spans(text))
 
 

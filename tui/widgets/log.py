@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Self
 
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from textual.color import Color
-from textual.geometry import Size
+from textual.geometry import Region, Size
 
 from tui.view.ansi import SGR
 from tui.view.text import Line
@@ -34,9 +35,9 @@ class LogSheet(Sheet):
     def place(self, lines: Sequence[Line], y: int, foot: Line) -> None:
         """Show these lines from line `y` on."""
         self.lines, self.foot = lines, foot
+        self._placing = True
         if len(lines) + 1 != self.virtual_size.height:
             self.virtual_size = Size(1, len(lines) + 1)
-        self._placing = True
         self.scroll_target_y = self.scroll_y = max(0, min(y, self.max_scroll_y))
         self._placing = False
         self.repaint()
@@ -50,6 +51,11 @@ class LogSheet(Sheet):
         if not self._placing and round(old_value) != round(new_value):
             self.scrolled()
             self.repaint()
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """While it is placed, what has changed is found by comparing: a longer text alone is no reason to repaint."""
+        repaint = repaint and (bool(regions) or not self._placing)
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def line_at(self, y: int) -> Line:
         return self.foot if y == self.size.height - 1 else super().line_at(y)
