@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -45,9 +46,14 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 
 def log_bytes(line: LogLine, *, timestamps: bool, details: bool, multiplexed: bool) -> bytes:
-    """A line as a client asked for it. No log has details (labels, environment) yet: only their separator is there."""
-    text = (f"{log_time(line.time)} ".encode() if timestamps else b"") + (b" " if details else b"") + line.log
+    """A line as a client asked for it. Its details, what the log options keep with every line, come before it."""
+    text = (f"{log_time(line.time)} ".encode() if timestamps else b"") + (_details(line) if details else b"") + line.log
     return frame(STREAM_TYPE[line.stream], text) if multiplexed else text
+
+
+def _details(line: LogLine) -> bytes:
+    """`k=v,k2=v2 `, sorted and escaped as in a URL's query. Only the space where there are none."""
+    return ",".join(sorted(f"{quote_plus(key)}={quote_plus(value)}" for key, value in line.attrs.items())).encode() + b" "
 
 
 def progress(value: Any) -> bytes:

@@ -10,17 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.model.errors import NotBuilt
-from engine.model.settings import Config, CreateBody, HostConfig, LogConfig
+from engine.model.settings import Config, CreateBody, HostConfig
 
 Asked = Callable[[Any], bool]
 
 
 def other_than(*accepted: Any) -> Asked:
     return lambda value: value not in accepted
-
-
-def _other_log(log: LogConfig) -> bool:
-    return log.type not in ("", "json-file") or bool(log.config)
 
 
 asked: Asked = bool
@@ -52,6 +48,7 @@ BUILT: Mapping[type, frozenset[str]] = {
     HostConfig: frozenset(
         {
             "ContainerIDFile",  # The client's own note of what it did.
+            "LogConfig",
             "AutoRemove",
             "RestartPolicy",
             "ConsoleSize",  # Of a terminal; a container with one is refused below.
@@ -111,7 +108,6 @@ REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
         "VolumeDriver": (asked, "containers have no volumes"),
         "VolumesFrom": (asked, "containers have no volumes"),
         "StorageOpt": (asked, "the writable layer has no options"),
-        "LogConfig": (_other_log, "the log is a json-file without options"),
         "NetworkMode": (other_than("", "default", "bridge", "none"), "the networks are bridge and none"),
         "PortBindings": (asked, "ports cannot be published"),
         "PublishAllPorts": (asked, "ports cannot be published"),

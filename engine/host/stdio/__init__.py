@@ -12,7 +12,7 @@ of the last append, and `output`, the note of what was asked for. The streams of
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import NamedTuple
 from weakref import WeakSet, WeakValueDictionary
@@ -109,7 +109,7 @@ class KernelStdio:
         lines += [f"{path}: a FIFO with {n} bytes waiting" for path, n in zip(outputs, waiting, strict=True)]
         return "\n".join([*lines, copy.trouble or f"copied to {copy.target}"])
 
-    async def read(self, id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+    async def read(self, id: str, query: LogQuery) -> AsyncGenerator[LogLine, None]:
         """See `Stdio.read`. Raises `NotBuilt` for a driver that keeps nothing. Empty where nothing was ever written."""
         check_readable(query.driver)
         growth = self._open[id].growth if query.follow and id in self._open else None

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from engine.host.things import Pipes
 from engine.host.stdio import place
 from engine.host.stdio.stdin import Stdin
+from engine.host.things import Pipes
 from engine.host.threads import short
 from engine.host.tools import doing
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from engine.host.things import Output
 from engine.host.stdio import jsonlog, locallog
 from engine.host.stdio.records import Begun, Encoded, Format
 from engine.host.stdio.rotation import LogFiles, open_for_writing
+from engine.host.things import Output
 from engine.spec.logs import JSON_FILE, LOCAL, settings
 
 FORMATS: Final[Mapping[str, Format]] = {JSON_FILE: jsonlog, LOCAL: locallog}

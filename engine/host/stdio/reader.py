@@ -7,9 +7,9 @@ import os
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
-from engine.host.things import LogQuery
 from engine.host.stdio.records import Format
 from engine.host.stdio.rotation import LogFiles, Opened
+from engine.host.things import LogQuery
 from engine.host.threads import long, short
 from engine.model.interface import LogLine
 

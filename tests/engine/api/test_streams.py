@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from engine.api.query import NANO
+from engine.host.things import LogQuery
 from engine.model.errors import HostFailed
 from engine.model.frames import Changed, Frame, Snapshot
 from engine.model.interface import LogLine
@@ -19,8 +20,9 @@ from tests.engine.api.conftest import Served, serve, until
 from tests.engine.worlds import REACH
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ATTRS = {"tier": "front", "app name": "a,b=&"}
 LINES = tuple(
-    LogLine(stream=stream, time=AT + timedelta(seconds=second), log=text)
+    LogLine(stream=stream, time=AT + timedelta(seconds=second), log=text, attrs=ATTRS if stream == "stderr" else {})
     for second, (stream, text) in enumerate(
         (("stdout", b"one\n"), ("stderr", b"two\n"), ("stdout", b"\xff\x00part"), ("stdout", b"end\n"))
     )
@@ -32,14 +34,14 @@ class Log:
 
     def __init__(self, *, endless: bool = False, broken: bool = False) -> None:
         self.endless, self.broken = endless, broken
-        self.asked: dict[str, Any] = {}
+        self.asked = LogQuery()
         self.open = 0
 
-    async def read(self, id: str, *, follow: bool, tail: int | None) -> AsyncIterator[LogLine]:
-        self.asked = {"follow": follow, "tail": tail}
+    async def read(self, id: str, query: LogQuery) -> AsyncGenerator[LogLine, None]:
+        self.asked = query
         self.open += 1
         try:
-            for line in LINES if tail is None else LINES[len(LINES) - tail :]:
+            for line in LINES if query.tail is None else LINES[len(LINES) - query.tail :]:
                 yield line
             if self.broken:
                 raise HostFailed("the disk is gone")
@@ -77,7 +79,7 @@ async def logs(served: Served, query: str) -> list[tuple[int, bytes]]:
 async def test_logs_come_in_frames(served: Served, log: Log) -> None:
     assert await logs(served, "stdout=1&stderr=1") == [(1, b"one\n"), (2, b"two\n"), (1, b"\xff\x00part"), (1, b"end\n")]
     assert await logs(served, "stderr=true") == [(2, b"two\n")]
-    assert log.asked == {"follow": False, "tail": None}
+    assert log.asked == LogQuery(driver="json-file")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ async def test_the_content_type_follows_the_version(served: Served, log: Log, ve
 @pytest.mark.parametrize(("text", "tail"), [("2", 2), ("0", 0), ("all", None), ("-1", None), ("", None), ("1e3", None)])
 async def test_tail_is_a_number_or_all(served: Served, log: Log, text: str, tail: int | None) -> None:
     await logs(served, f"stdout=1&tail={text}")
-    assert log.asked["tail"] == tail
+    assert log.asked.tail == tail
 
 
 async def test_timestamps_have_nine_digits(served: Served, log: Log) -> None:
@@ -100,13 +102,26 @@ async def test_timestamps_have_nine_digits(served: Served, log: Log) -> None:
     assert (await logs(served, "stdout=1&timestamps=1&details=1"))[0] == (1, b"2026-01-01T12:00:00.000000000Z  one\n")
 
 
-async def test_since_and_until(served: Served, log: Log) -> None:
+async def test_details_come_after_the_time_sorted_and_escaped(served: Served, log: Log) -> None:
+    lines = await logs(served, "stderr=1&timestamps=1&details=1")
+    assert lines == [(2, b"2026-01-01T12:00:01.000000000Z app+name=a%2Cb%3D%26,tier=front two\n")]
+
+
+async def test_since_and_until_are_asked_of_the_log_in_its_microseconds(served: Served, log: Log) -> None:
     start = int(AT.timestamp())
-    assert [text for _, text in await logs(served, f"stdout=1&stderr=1&since={start + 1}&until={start + 2}.5")] == [
-        b"two\n",
-        b"\xff\x00part",
-    ]
-    assert len(await logs(served, "stdout=1&stderr=1&since=2026-01-01T12:00:03Z&until=0")) == 1
+    await logs(served, f"stdout=1&since={start + 1}.000000001&until={start + 2}.500000999")
+    assert log.asked.since == AT + timedelta(seconds=1, microseconds=1)
+    assert log.asked.until == AT + timedelta(seconds=2, microseconds=500_000)
+    await logs(served, "stdout=1&since=999999999999h&until=-999999999999h")
+    assert (log.asked.since, log.asked.until) == (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    await logs(served, "stdout=1&until=0")
+    assert log.asked.until is None
+
+
+async def test_a_container_whose_driver_keeps_nothing_has_no_logs(served: Served) -> None:
+    await served.create(HostConfig={"LogConfig": {"Type": "none", "Config": {}}})
+    answer = await served.ask("GET", "/containers/web/logs?stdout=1")
+    assert (answer.status, "configured logging driver does not support reading" in answer.json["message"]) == (501, True)
 
 
 async def test_an_error_behind_the_head_is_a_frame_of_its_own(served: Served, log: Log) -> None:
@@ -118,13 +133,13 @@ async def test_follow_ends_for_what_does_not_run(served: Served, log: Log) -> No
     log.endless = True
     async with served.session.get("/containers/web/logs?stdout=1&follow=1") as response:
         assert (await response.content.readexactly(12))[8:] == b"one\n"
-        assert log.asked["follow"] and log.open == 1
+        assert log.asked.follow and log.open == 1
         response.close()
     await until(lambda: log.open == 0)
     log.endless = False
     await served.engine.do("kill", "web")
     await logs(served, "stdout=1&follow=1")
-    assert not log.asked["follow"]
+    assert not log.asked.follow
 
 
 async def events(served: Served, query: str) -> list[dict[str, Any]]:

@@ -41,7 +41,6 @@ ASKED: dict[str, Any] = {
     "VolumeDriver": "local",
     "VolumesFrom": ("x",),
     "StorageOpt": {"size": "1G"},
-    "LogConfig": LogConfig(type="json-file", config={"max-size": "1m"}),
     "NetworkMode": "host",
     "PortBindings": {"80/tcp": None},
     "PublishAllPorts": True,
