@@ -23,8 +23,10 @@ from engine.spec.rows import network_row
 
 log = logging.getLogger(__name__)
 
+PERIOD = 10.0
+"""Seconds after which a single container is worth a closer look again."""
 BUDGET = 0.05
-"""Seconds of each round for looks at single containers; the first is had in any case."""
+"""Seconds of each round for such looks; the first is had in any case."""
 
 
 @dataclass(eq=False)
@@ -39,6 +41,8 @@ class _Held:
     others: list[Step[Any, Container]] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     """Of the others: what the last look has missed."""
+    looked: float = -PERIOD
+    """When that was."""
 
 
 class Missing:
@@ -68,14 +72,17 @@ class Missing:
 
     async def _look_closer(self) -> None:
         """Look at single containers, those whose record is new first, then the others in turn, until the time is up."""
-        until = time.monotonic() + BUDGET
+        now = time.monotonic()
         for id, held in list(self._held.items()):
+            if held.looked > now - PERIOD:
+                return
+            held.looked = now
             try:
                 held.gone = {step.thing for step in held.others if await step.evidence(self.host, held.c) is None}
             except EngineError as error:  # its shim is dying, say: no reason not to look at the others
                 log.info("cannot look at %s: %s", held.c.name, error)
             self._held[id] = self._held.pop(id)
-            if time.monotonic() > until:
+            if time.monotonic() > now + BUDGET:
                 return
 
     async def _look_at_networks(self) -> None:
