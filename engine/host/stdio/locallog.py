@@ -156,28 +156,31 @@ def read(fd: int, offset: int) -> tuple[list[LogLine], int]:
         block = os.pread(fd, size, offset)
         lines: list[LogLine] = []
         at = 0
-        while (end := _end(block, at)) is not None:
-            try:
-                if block[at : at + LENGTH.size] != block[end - LENGTH.size : end]:
-                    raise ValueError("its two lengths differ")
+        try:
+            while (end := _end(block, at)) is not None:
                 lines.append(decode(block[at + LENGTH.size : end - LENGTH.size]))
-            except (ValueError, IndexError, OverflowError) as error:
-                raise HostFailed(f"the log is damaged at byte {offset + at}: {error}") from error
-            at = end
-        if at or len(block) < size:
+                at = end
+        except (ValueError, IndexError, OverflowError) as error:
+            if not lines:
+                raise HostFailed(f"the log is damaged at byte {offset}: {error}") from error
+        if lines or len(block) < size:
             return lines, offset + at
         size = LONGEST + 2 * LENGTH.size
 
 
 def _end(block: bytes, at: int) -> int | None:
-    """Where the record that begins at `at` ends; None when it ends behind the block. Raises `HostFailed`."""
+    """Where the record that begins at `at` ends; None when it ends behind the block. Raises `ValueError` when none begins."""
     if at + LENGTH.size > len(block):
         return None
     (length,) = LENGTH.unpack_from(block, at)
     if not 0 < length <= LONGEST:
-        raise HostFailed(f"the log is damaged: a record of {length} bytes")
+        raise ValueError(f"a record of {length} bytes")
     end = at + length + 2 * LENGTH.size
-    return end if end <= len(block) else None
+    if end > len(block):
+        return None
+    if block[at : at + LENGTH.size] != block[end - LENGTH.size : end]:
+        raise ValueError("a record has two different lengths")
+    return int(end)
 
 
 def _length(fd: int, offset: int) -> int:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.host.stdio.jsonlog import LONGEST, PART, Encoded, decode, encode, format_time, read_records, tail_offset
+from engine.host.stdio.jsonlog import LONGEST, decode, encode, format_time, read, tail
+from engine.host.stdio.records import PART, Begun, Encoded
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 120000, tzinfo=UTC)
 
@@ -62,7 +63,7 @@ def test_the_bytes_are_dockers() -> None:
     rest = '","stream":"stdout","time":"2026-01-02T03:04:05.12Z"}\n'
     first = r'{"log":"say \"hi\" \u003cb\u003e\u0026\\\u0009\u0001' + "\x7f" + r"\r\n" + rest
     second = r'{"log":"\n' + rest
-    assert encode(said, "stdout", NOW) == Encoded(f"{first}{second}".encode(), len(said), "")
+    assert encode(said, "stdout", NOW) == Encoded(f"{first}{second}".encode(), len(said), None)
 
 
 def test_bytes_that_are_not_utf8_become_the_replacement_character_one_by_one() -> None:
@@ -80,17 +81,17 @@ def test_time_has_its_trailing_zeros_trimmed(microsecond: int, text: str) -> Non
 
 def test_the_parts_of_a_long_line_have_its_first_time_and_only_the_last_its_newline() -> None:
     first = encode(b"x" * (PART + 5), "stdout", NOW)
-    assert (first.used, first.begun) == (PART, format_time(NOW))
+    assert (first.used, first.begun) == (PART, Begun(NOW))
     later = NOW + timedelta(seconds=9)
     rest = encode(b"x" * 5 + b"\nnext\n", "stdout", later, begun=first.begun)
     lines = decode(first.records + rest.records)
     assert [line.log for line in lines] == [b"x" * PART, b"xxxxx\n", b"next\n"]
     assert [line.time for line in lines] == [NOW, NOW, later]
-    assert rest.begun == ""
+    assert rest.begun is None
 
 
 def test_the_beginning_of_a_line_waits_for_its_end_until_there_is_none() -> None:
-    assert encode(b"half", "stdout", NOW) == Encoded(b"", 0, "")
+    assert encode(b"half", "stdout", NOW) == Encoded(b"", 0, None)
     assert [line.log for line in decode(encode(b"half", "stdout", NOW, last=True).records)] == [b"half"]
 
 
@@ -111,12 +112,34 @@ def test_reading_gives_what_was_written(output: list[tuple[bytes, int]]) -> None
 @given(OUTPUT, st.lists(st.integers(0, 5 * PART)))
 def test_it_does_not_matter_in_which_pieces_the_bytes_come(output: list[tuple[bytes, int]], cuts: list[int]) -> None:
     data = joined(output)
-    records, at, begun = b"", 0, ""
+    records, at, begun = b"", 0, None
     ends = [*sorted(cut for cut in cuts if cut < len(data)), len(data)]
     for end in ends:
         got = encode(data[at:end], "stdout", NOW, begun=begun, last=end is ends[-1])
         records, at, begun = records + got.records, at + got.used, got.begun
     assert records == encode(data, "stdout", NOW, last=True).records
+
+
+@settings(deadline=None, max_examples=50)
+@given(OUTPUT, st.integers(1, 3000))
+def test_a_full_file_ends_with_the_record_that_fills_it(output: list[tuple[bytes, int]], room: int) -> None:
+    data = joined(output)
+    whole = encode(data, "stdout", NOW, last=True).records
+    files, at, begun = [], 0, None
+    while at < len(data):
+        got = encode(data[at:], "stdout", NOW, begun=begun, last=True, room=room)
+        files.append(got.records)
+        at, begun = at + got.used, got.begun
+    assert b"".join(files) == whole
+    assert all(len(file) >= room and file.rfind(b"\n", 0, -1) + 1 < room for file in files[:-1])
+
+
+def test_attributes_come_before_the_time_with_sorted_keys() -> None:
+    attrs = {"tier": "front\n", "app": '<"x">'}
+    got = encode(b"a\nb\n", "stdout", NOW, attrs=attrs).records
+    rest = r'"stream":"stdout","attrs":{"app":"\u003c\"x\"\u003e","tier":"front\n"},"time":"2026-01-02T03:04:05.12Z"}' + "\n"
+    assert got.decode() == r'{"log":"a\n",' + rest + r'{"log":"b\n",' + rest
+    assert [line.attrs for line in decode(got)] == [attrs, attrs]
 
 
 @settings(deadline=None, max_examples=50)
@@ -127,7 +150,8 @@ def test_the_tail_is_found_from_the_end(lengths: list[int], count: int, torn: bo
     try:
         os.write(fd, b"".join(record + b"\n" for record in records) + b"torn" * torn)
         wanted = b"".join(record + b"\n" for record in records[max(0, len(records) - count) :])
-        offset = tail_offset(fd, count)
+        offset, found = tail(fd, count)
+        assert found == min(count, len(records))
         assert os.pread(fd, 10**6, offset) == wanted + b"torn" * torn
     finally:
         os.close(fd)
@@ -139,11 +163,11 @@ def test_reading_stops_before_half_a_record_and_goes_on_when_it_is_whole(tmp_pat
     path.write_bytes(records[:-3])
     fd = os.open(path, os.O_RDONLY)
     try:
-        lines, offset = read_records(fd, 0)
+        lines, offset = read(fd, 0)
         assert [line.log for line in lines] == [b"one\n"]
-        assert read_records(fd, offset) == ([], offset)
+        assert read(fd, offset) == ([], offset)
         path.write_bytes(records)
-        lines, offset = read_records(fd, offset)
+        lines, offset = read(fd, offset)
         assert [line.log for line in lines] == [b"two\n"]
         assert offset == len(records)
     finally:
@@ -156,8 +180,8 @@ def test_a_record_longer_than_ours_and_one_that_is_none_do_not_stop_a_reader(tmp
     path.write_bytes(long + b"\n\0\0\0\n" + encode(b"after\n", "stdout", NOW).records)
     fd = os.open(path, os.O_RDONLY)
     try:
-        lines, offset = read_records(fd, 0)
-        more, _ = read_records(fd, offset)
+        lines, offset = read(fd, 0)
+        more, _ = read(fd, offset)
         assert [line.log for line in lines + more] == [b"y" * 3 * LONGEST, b"after\n"]
     finally:
         os.close(fd)
