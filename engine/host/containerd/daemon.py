@@ -21,9 +21,9 @@ from typing import Final
 from engine.host import Facts, within
 from engine.host.containerd.client import Client
 from engine.host.containerd.process import Process, command, listener, shares_mounts, started
-from engine.host.containerd.shims import SHIM_SOCKETS, end_all, has_process
+from engine.host.containerd.shims import SHIM_SOCKETS, delete, end_all, has_process
 from engine.host.containerd.tasks import NAMESPACE
-from engine.host.threads import short
+from engine.host.threads import long, short
 from engine.host.tools import SEARCH_PATH, doing, find, not_installed
 from engine.model.errors import Conflict, EngineError, Invalid, Unavailable
 
@@ -128,7 +128,14 @@ class Daemon:
             if not await within(_STOP_SECONDS, process.ended()):
                 process.send(SIGKILL)
                 await process.ended()
-        await short(self._sweep)
+        if await short(self._sweep_files):
+            await long(end_all, self.address)
+            for state in self._runc_root.glob("*/*"):
+                await delete(state.parent, state.name)  # of a task whose creation or deletion was cut off
+            for directory in (self._runc_root, self._run, SHIM_SOCKETS):
+                await short(_remove_empty, directory)
+            with suppress(OSError):
+                SHIM_SOCKETS.parent.rmdir()
 
     async def _bring_up(self) -> None:
         """A containerd that serves: the one that runs, or a new one."""
@@ -276,16 +283,11 @@ class Daemon:
         for callback in self._troubled:
             callback(trouble)
 
-    def _sweep(self) -> None:
+    def _sweep_files(self) -> bool:
+        """Remove the files of a containerd that has ended. False: tasks run on without it, and keep what is theirs."""
         for path in (self._pidfile, self._config, *(self._run / name for name in _SOCKETS)):
             path.unlink(missing_ok=True)
-        if any(has_process(bundle) for bundle in self._state.glob("io.containerd.runtime.v2.task/*/*")):
-            return  # tasks run on, without a containerd
-        end_all(self.address)
-        for directory in (self._runc_root, self._run, SHIM_SOCKETS):
-            _remove_empty(directory)
-        with suppress(OSError):
-            SHIM_SOCKETS.parent.rmdir()
+        return not any(has_process(bundle) for bundle in self._state.glob("io.containerd.runtime.v2.task/*/*"))
 
 
 async def vet(address: str) -> str:

@@ -43,9 +43,8 @@ from engine.host.containerd.proto.tasks_pb2 import (
     WaitRequest,
 )
 from engine.host.containerd.proto.types_pb2 import CREATED, PAUSED, PAUSING, RUNNING, STOPPED, UNKNOWN, Process
-from engine.host.containerd.shims import clear, end_stranded, socket_of
+from engine.host.containerd.shims import Remains
 from engine.host.containerd.streams import Streams
-from engine.host.threads import short
 from engine.model.errors import Conflict, EngineError, HostFailed, NotFound, Unavailable
 
 NAMESPACE: Final = "longshore"
@@ -81,31 +80,33 @@ class ContainerdTasks:
         thaw: Callable[[str], Awaitable[None]],
         namespace: str = NAMESPACE,
     ) -> None:
-        self._address = address
         self._namespace = namespace
         self._thaw_file = thaw
-        options = Options(binary_name="runc", root=f"{facts.exec_root}/runtime-runc", systemd_cgroup=facts.systemd_cgroup)
+        runc_root = f"{facts.exec_root}/runtime-runc"
+        options = Options(binary_name="runc", root=runc_root, systemd_cgroup=facts.systemd_cgroup)
         self._options = any_of("containerd.runc.v1.Options", options.SerializeToString())
         self._client = Client(address, namespace)
         self._exits = Exits(self._client)
+        self._remains = Remains(address, namespace, runc_root, self.look, thaw)
         self._execs = Execs(self._client)
         self._freezing = Freezing(self._client, self.look, freezer, freeze, thaw)
         self._streams = Streams(self._client, self._exits, self._execs)
         self._starved: list[Callable[[str], None]] = []
         self._troubled: list[Callable[[str], None]] = []
         self._following: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def connect(self, seconds: float = 30.0) -> None:
         """Reach containerd, and follow it from then on. Raises `Unavailable` when it does not answer in time."""
         await self._client.ready(seconds)
-        await short(end_stranded, self._address)
+        await self._remains.end_stranded()
         self._following = asyncio.create_task(self._follow(), name="containerd events")
 
     async def close(self) -> None:
         """Let go of containerd; tasks run on."""
-        if self._following:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        for task in filter(None, (self._following, self._sweeping)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await self._execs.close()
         await self._exits.close()
         await self._client.close()
@@ -176,7 +177,7 @@ class ContainerdTasks:
         )
         give_up = asyncio.get_running_loop().time() + _BUNDLE_SECONDS
         while True:
-            await self._clear_shim(id)
+            await self._remains.clear(id)
             await check(pipes, doing)
             try:
                 return (await self._client.call(doing, self._client.tasks.Create, request, seconds=WORK_SECONDS)).pid
@@ -291,7 +292,7 @@ class ContainerdTasks:
                     seconds=WORK_SECONDS,
                 )
                 self._exits.settle(id, exit_of(task.pid, reply.exit_status, reply.exited_at))
-        await self._clear_shim(id)
+        await self._remains.clear(id)
 
     async def _end(self, task: Task) -> None:
         """SIGKILL to every process of the task, and wait until its init has ended."""
@@ -308,12 +309,6 @@ class ContainerdTasks:
             if not await within(_END_SECONDS, wait):
                 why = f"no exit {_END_SECONDS:g} s after SIGKILL"
                 raise HostFailed(f"cannot {doing}: {why}", "look whether a cgroup above it is frozen, or its stack in /proc")
-
-    async def _clear_shim(self, id: str) -> None:
-        """Remove a shim that the id has and no task."""
-        path = socket_of(self._address, self._namespace, id)
-        if await short(path.exists) and await self.look(id) is None:
-            await short(clear, path, id)
 
     async def pause(self, id: str) -> None:
         await self._freezing.pause(id)
@@ -358,6 +353,9 @@ class ContainerdTasks:
                     away = False
                     self.report("")
                 await self._exits.check()
+                if self._sweeping:
+                    self._sweeping.cancel()
+                self._sweeping = asyncio.create_task(self._remains.sweep(), name="sweep shims")
                 async for envelope in self._client.subscribe(_EXIT, _OOM):
                     self._heard(envelope)
             except EngineError as error:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ class Kit:
         self.freezer(id).write_text(FROZEN)
 
     async def thaw(self, id: str) -> None:
-        self.freezer(id).write_text(THAWED)
+        with suppress(FileNotFoundError):
+            self.freezer(id).write_text(THAWED)
 
     def frozen(self, id: str) -> bool:
         return self.freezer(id).read_text().strip() == FROZEN

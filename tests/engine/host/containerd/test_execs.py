@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from engine.host import Pipes
-from engine.host.containerd.process import started
+from engine.host.containerd.process import command, started
 from engine.host.containerd.proto.tasks_pb2 import ExecProcessRequest, GetRequest, StartRequest
 from engine.model.errors import CannotRun, Conflict, HostFailed, NotFound
 
@@ -162,11 +162,11 @@ async def test_who_is_cancelled_while_waiting_ends_nothing(kit: Kit) -> None:
     assert await kit.tasks.wait_exec(id, exec_id) == 137
 
 
-@pytest.mark.parametrize(("command", "code"), [("missing", 127), ("/bin/plain", 126)])
-async def test_what_cannot_run(kit: Kit, streams: Make, command: str, code: int) -> None:
+@pytest.mark.parametrize(("program", "code"), [("missing", 127), ("/bin/plain", 126)])
+async def test_what_cannot_run(kit: Kit, streams: Make, program: str, code: int) -> None:
     id, exec_id = await kit.sleeper(), uuid4().hex
     with pytest.raises(CannotRun) as caught:
-        await kit.tasks.exec(id, exec_id, process(command), streams().pipes)
+        await kit.tasks.exec(id, exec_id, process(program), streams().pipes)
     assert caught.value.exit_code == code
     assert not await known(kit, id, exec_id)
     assert kit.tasks._execs._execs == {}

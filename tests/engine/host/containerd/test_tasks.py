@@ -267,7 +267,8 @@ async def test_stranded_shim_is_ended_by_the_next_engine(kit: Kit, tmp_path: Pat
     """A shim whose bundle was thrown away: here a program with a shim's command line, in a directory that is gone."""
     bundle = tmp_path / "bundle"
     bundle.mkdir()
-    argv = ("containerd-shim-stranded", "-c", "echo; read x", "-id", "0" * 64, "-address", kit.address)
+    script, names = "echo; read x", ("-namespace", "longshore", "-id", "0" * 64, "-address", kit.address)
+    argv = ("containerd-shim-stranded", "-c", script, *names)
     pipe = asyncio.subprocess.PIPE
     shim = await asyncio.create_subprocess_exec(*argv, executable="/bin/sh", cwd=bundle, stdin=pipe, stdout=pipe)
     assert shim.stdout and await shim.stdout.readline()
