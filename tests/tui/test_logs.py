@@ -419,6 +419,21 @@ async def test_nothing_of_a_program_reaches_the_terminal_but_text(engine: Script
         assert all(line.isprintable() for line in seen(app))
 
 
+@pytest.mark.parametrize(("theme", "hidden"), [("longshore-night", {0}), ("longshore-day", {7, 11, 15}), ("ansi-dark", set())])
+async def test_colours_stay_but_where_they_would_hide_the_text(engine: ScriptedEngine, theme: str, hidden: set[int]) -> None:
+    engine.say("db", *(said(f"\x1b[{30 + n if n < 8 else 82 + n}mcolour") for n in range(16)), said("\x1b[41;37mboth"))
+    async with dashboard(engine, SMALL) as (app, pilot):
+        app.theme = theme
+        await read(pilot, app, "both")
+        await press(pilot, "G")
+        sheet = tab(app)
+        plain = sheet.rich_style.color
+        styles = [sheet._style(sheet.page.look.line(e, 0)[1].tone) for e in sheet.page.entries]
+        assert {n for n, style in enumerate(styles[:16]) if style.color in (None, plain)} == hidden
+        assert all(style.color and style.color.number == n for n, style in enumerate(styles[:16]) if n not in hidden)
+        assert styles[16].bgcolor and styles[16].color
+
+
 async def test_footer_and_help_know_the_keys(engine: ScriptedEngine) -> None:
     engine.say("db", said("x"))
     async with dashboard(engine, SMALL) as (app, pilot):

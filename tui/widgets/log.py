@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Self
 
+from rich.color_triplet import ColorTriplet
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from textual.color import Color
@@ -64,15 +65,22 @@ class LogSheet(Sheet):
         if not tone.startswith(SGR):
             return super()._style(tone)
         under = self.rich_style.bgcolor
-        return _foreign(tone, Color.from_rich_color(under) if under and not under.is_default else None, self.app.ansi_theme)
+        return foreign(tone, under.triplet if under else None, self.app.ansi_theme)
 
 
 @lru_cache(1024)
-def _foreign(tone: str, background: Color | None, theme: TerminalTheme) -> Style:
-    """The style of foreign text; without its colour where that is too close to our background."""
+def foreign(tone: str, background: ColorTriplet | None, theme: TerminalTheme) -> Style:
+    """The style of foreign text; without its colour where that is too close to our background.
+
+    `background`: None where it is the terminal's own, and as unknown as its sixteen colours are.
+    """
     style = Style.parse(tone.removeprefix(SGR))
     if background and style.color and not style.bgcolor:
-        color = Color.from_rich_color(style.color, theme)
-        if abs(color.brightness - background.brightness) < LEAST_CONTRAST:
-            return Style.combine([style.without_color, Style(bold=style.bold)])
+        difference = _brightness(style.color.get_truecolor(theme)) - _brightness(background)
+        if abs(difference) < LEAST_CONTRAST:
+            return style.without_color
     return style
+
+
+def _brightness(color: ColorTriplet) -> float:
+    return Color(*color).brightness

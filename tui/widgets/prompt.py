@@ -34,7 +34,9 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(self._label, markup=False)
-        yield Input(self._value, placeholder=self._hint, compact=True)
+        field = Input(self._value, placeholder=self._hint, compact=True)
+        field.cursor_blink = False  # what does not change costs nothing
+        yield field
 
     @property
     def input(self) -> Input:
