@@ -13,7 +13,7 @@ from engine.api import wire
 from engine.api.query import flag
 from engine.api.reply import Routes, api_version, closing, engine_of, line, stream
 from engine.core import Engine
-from engine.host import CgroupStats, Ticks, Traffic
+from engine.host import CgroupStats, Traffic
 from engine.model.container import NEVER, Container
 from engine.model.errors import Invalid
 
@@ -35,7 +35,6 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     at: datetime = NEVER
     stats: CgroupStats = CgroupStats()
-    host: Ticks = Ticks(total=0, cpus=0)
     networks: dict[str, Traffic] = {}
 
 
@@ -49,7 +48,7 @@ async def look(engine: Engine, c: Container) -> Reading:
         return NOTHING
     traffic = await engine.host.links.traffic(c.endpoint) if c.endpoint else None
     networks = {c.endpoint.interface: traffic} if c.endpoint and traffic else {}
-    return Reading(at=engine.host.clock.now(), stats=stats, host=await engine.host.cgroups.ticks(), networks=networks)
+    return Reading(at=engine.host.clock.now(), stats=stats, networks=networks)
 
 
 async def readings(engine: Engine, id: str) -> AsyncIterator[tuple[Container, Reading]]:
@@ -93,7 +92,7 @@ def _cpu(reading: Reading) -> dict[str, Any]:
     throttling = {"periods": stats.periods, "throttled_periods": stats.throttled_periods, "throttled_time": stats.throttled}
     return {
         "cpu_usage": {"total_usage": stats.cpu, **_filled({"percpu_usage": stats.per_cpu}), **usage},
-        **_filled({"system_cpu_usage": reading.host.total, "online_cpus": reading.host.cpus}),
+        **_filled({"system_cpu_usage": stats.host_cpu, "online_cpus": stats.cpus}),
         "throttling_data": throttling,
     }
 

@@ -28,7 +28,6 @@ from engine.host.things import (
     Pipes,
     Sighting,
     Task,
-    Ticks,
     Traffic,
     User,
 )
@@ -358,9 +357,6 @@ class Cgroups(Protocol):
     async def stats(self, id: str) -> CgroupStats | None:
         """All that its controllers have counted; None when it has no cgroup."""
 
-    async def ticks(self) -> Ticks:
-        """What the whole host's processors have done, to compare a container with."""
-
     async def sightings(self) -> set[Sighting]:
         """Every container with a cgroup, and so with a task: `("cgroup", id)`."""
 
@@ -402,9 +398,9 @@ class Host:
 
 
 __all__ = [
-    "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host", "Images", "Links",
-    "LogQuery", "Netns", "Output", "Pipes", "Processes", "Records", "Rootfs", "Sighting", "Stdio",
-    "Task", "Tasks", "Ticks", "Traffic", "User", "sighted", "within",
+    "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
+    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Records", "Rootfs", "Sighting", "Stdio", "Task",
+    "Tasks", "Traffic", "User", "sighted", "within",
 ]  # fmt: skip
 
 

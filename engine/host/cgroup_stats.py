@@ -6,8 +6,8 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-from engine.host.cgroup_files import number, optional, pairs
-from engine.host.things import BlockIo, CgroupStats, Ticks
+from engine.host.cgroup_files import number, optional, pairs, read
+from engine.host.things import BlockIo, CgroupStats
 
 TICK = 10**9 // os.sysconf("SC_CLK_TCK")
 """Nanoseconds of one of the ticks in which /proc/stat and cpuacct.stat count."""
@@ -35,11 +35,14 @@ def stats_v1(where: Callable[[str], str], host_memory: int) -> CgroupStats:
     cpuacct, memory, blkio = where("cpuacct"), where("memory"), where("blkio")
     ticks = pairs(optional(cpuacct, "cpuacct.stat"))
     throttling = pairs(optional(where("cpu"), "cpu.stat"))
+    host_cpu, cpus = _host()
     return CgroupStats(
         cpu=number(optional(cpuacct, "cpuacct.usage")),
         cpu_user=ticks.get("user", 0) * TICK,
         cpu_kernel=ticks.get("system", 0) * TICK,
         per_cpu=tuple(map(int, optional(cpuacct, "cpuacct.usage_percpu").split())),
+        host_cpu=host_cpu,
+        cpus=cpus,
         periods=throttling.get("nr_periods", 0),
         throttled_periods=throttling.get("nr_throttled", 0),
         throttled=throttling.get("throttled_time", 0),
@@ -57,10 +60,13 @@ def stats_v1(where: Callable[[str], str], host_memory: int) -> CgroupStats:
 def stats_v2(where: str, host_memory: int) -> CgroupStats:
     """Documentation/admin-guide/cgroup-v2.rst."""
     cpu, most = pairs(optional(where, "cpu.stat")), optional(where, "pids.max")
+    host_cpu, cpus = _host()
     return CgroupStats(
         cpu=cpu.get("usage_usec", 0) * 1000,
         cpu_user=cpu.get("user_usec", 0) * 1000,
         cpu_kernel=cpu.get("system_usec", 0) * 1000,
+        host_cpu=host_cpu,
+        cpus=cpus,
         periods=cpu.get("nr_periods", 0),
         throttled_periods=cpu.get("nr_throttled", 0),
         throttled=cpu.get("throttled_usec", 0) * 1000,
@@ -74,11 +80,10 @@ def stats_v2(where: str, host_memory: int) -> CgroupStats:
     )
 
 
-def ticks() -> Ticks:
-    """proc_stat(5): the first seven columns, user to softirq; what a hypervisor took is not counted, as Docker does."""
-    with open("/proc/stat") as file:
-        lines = [line.split() for line in file if line.startswith("cpu")]
-    return Ticks(total=sum(map(int, lines[0][1:8])) * TICK, cpus=len(lines) - 1)
+def _host() -> tuple[int, int]:
+    """proc_stat(5): the first seven columns, user to softirq, without what a hypervisor took, as Docker has it; processors."""
+    lines = [line.split() for line in read("/proc/stat").splitlines() if line.startswith("cpu")]
+    return sum(map(int, lines[0][1:8])) * TICK, len(lines) - 1
 
 
 def _limit(text: str, host_memory: int) -> int:

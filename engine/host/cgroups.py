@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from asyncinotify import Inotify, Mask, Watch
 
-from engine.host import CgroupStats, Facts, Freeze, Sighting, Ticks
+from engine.host import CgroupStats, Facts, Freeze, Sighting
 from engine.host.cgroup_files import (
     GONE,
     ROOT,
@@ -32,7 +32,7 @@ from engine.host.cgroup_files import (
     slice_directory,
     write,
 )
-from engine.host.cgroup_stats import stats_v1, stats_v2, ticks
+from engine.host.cgroup_stats import stats_v1, stats_v2
 from engine.host.threads import short
 from engine.host.tools import doing
 from engine.model.errors import HostFailed
@@ -208,10 +208,6 @@ class KernelCgroups:
     async def stats(self, id: str) -> CgroupStats | None:
         with doing(f"read what {id[:12]} has used"):
             return await short(self._stats, id)
-
-    async def ticks(self) -> Ticks:
-        with doing("read /proc/stat"):
-            return await short(ticks)
 
     async def sightings(self) -> set[Sighting]:
         with doing("list the cgroups"):

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 
-from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Ticks, Traffic, User
+from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Traffic, User
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
 from engine.host.simulated_world import BUSYBOX, SimulatedWorld
 from engine.host.simulated_world import Port as _Port
@@ -231,9 +231,6 @@ class SimulatedCgroups(_Port):
 
     async def stats(self, id: str) -> CgroupStats | None:
         return CgroupStats() if id in self.world.tasks else None
-
-    async def ticks(self) -> Ticks:
-        return Ticks(total=0, cpus=1)
 
     async def sightings(self) -> set[Sighting]:
         return {("cgroup", id) for id in self.world.tasks}

@@ -135,6 +135,10 @@ class CgroupStats(Struct, frozen=True, kw_only=True):
     cpu_kernel: int = 0
     per_cpu: tuple[int, ...] = ()
     """Empty on v2."""
+    host_cpu: int = 0
+    """What the whole host's processors had done since boot at that moment, to compare with."""
+    cpus: int = 0
+    """How many processors that are."""
     periods: int = 0
     throttled_periods: int = 0
     throttled: int = 0
@@ -151,10 +155,3 @@ class CgroupStats(Struct, frozen=True, kw_only=True):
     pids_limit: int = 0
     blkio: dict[str, tuple[BlockIo, ...]] = {}
     """By the name of the v1 file without `blkio.`, as `io_service_bytes_recursive`."""
-
-
-class Ticks(Struct, frozen=True):
-    """Processor time of the whole host since boot, in nanoseconds, and on how many processors."""
-
-    total: int
-    cpus: int

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.api.stats import Reading, shown
-from engine.host import CgroupStats, Ticks, Traffic
+from engine.host import CgroupStats, Traffic
 from engine.host.things import BlockIo
 from tests.engine.api.conftest import Served
 from tests.engine.spec.made import ID, container
@@ -97,6 +97,8 @@ def test_the_whole_shape_of_a_reading() -> None:
         cpu_user=200,
         cpu_kernel=100,
         per_cpu=(100, 200),
+        host_cpu=5000,
+        cpus=2,
         periods=7,
         throttled_periods=2,
         throttled=30,
@@ -112,7 +114,6 @@ def test_the_whole_shape_of_a_reading() -> None:
     now = Reading(
         at=datetime(2026, 1, 1, tzinfo=UTC),
         stats=stats,
-        host=Ticks(total=5000, cpus=2),
         networks={"eth0": Traffic(rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4)},
     )
     sample = shown(container(), now)

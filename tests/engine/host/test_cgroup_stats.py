@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from engine.host.cgroup_stats import NO_LIMIT, TICK, stats_v1, stats_v2
 from engine.host.things import BlockIo, CgroupStats
 
@@ -35,6 +37,11 @@ V1 = {
 }
 
 
+@pytest.fixture(autouse=True)
+def host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.host.cgroup_stats._host", lambda: (9000, 2))
+
+
 def written(directory: Path, files: dict[str, str]) -> str:
     for name, text in files.items():
         (directory / name).write_text(text)
@@ -46,6 +53,8 @@ def test_v2(tmp_path: Path) -> None:
         cpu=1_500_000,
         cpu_user=1_000_000,
         cpu_kernel=500_000,
+        host_cpu=9000,
+        cpus=2,
         periods=7,
         throttled_periods=2,
         throttled=30_000,
@@ -82,7 +91,7 @@ def test_v1(tmp_path: Path) -> None:
 
 
 def test_no_controllers(tmp_path: Path) -> None:
-    empty = CgroupStats(blkio={"io_service_bytes_recursive": ()})
+    empty = CgroupStats(host_cpu=9000, cpus=2, blkio={"io_service_bytes_recursive": ()})
     assert stats_v2(str(tmp_path), 1 << 20) == empty
     v1 = stats_v1(lambda controller: str(tmp_path / controller), 1 << 20)
     assert (v1.cpu, v1.memory, v1.memory_limit, v1.pids, v1.memory_stat, set(v1.blkio.values())) == (0, 0, 0, 0, {}, {()})
