@@ -56,6 +56,9 @@ class Exits:
     def armed(self, id: str) -> bool:
         return id in self._watches
 
+    def ended(self, id: str) -> bool:
+        return (watch := self._watches.get(id)) is not None and watch.exit.done()
+
     async def wait(self, id: str) -> Exit:
         """The exit of an armed task. Raises `NotFound` when the task is forgotten before it ends."""
         return await asyncio.shield(self._watches[id].exit)

@@ -50,11 +50,14 @@ class Streams:
     async def resize(self, id: str, exec_id: str, width: int, height: int) -> None:
         """See `engine.host.Tasks.resize`."""
         doing = f"set the terminal's size of {id[:12]}"
-        request = ResizePtyRequest(container_id=id, exec_id=exec_id, width=width, height=height)
+        gone = NotFound(f"cannot {doing}: the process has ended")
+        if not exec_id and self._exits.ended(id):
+            raise gone  # the shim keeps the terminal until the task is deleted, and would say that all is well
         await self._execs.started(id, exec_id)
+        request = ResizePtyRequest(container_id=id, exec_id=exec_id, width=width, height=height)
         try:
             await self._client.call(doing, self._client.tasks.ResizePty, request)
         except HostFailed as error:
             if "cannot resize a" not in error.message:
                 raise
-            raise NotFound(f"cannot {doing}: the process has ended") from error
+            raise gone from error

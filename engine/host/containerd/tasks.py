@@ -302,7 +302,10 @@ class ContainerdTasks:
         with suppress(NotFound):
             if not paused:
                 await self._thaw_file(task.id)
-            await self._client.call(doing, self._client.tasks.Kill, kill)
+            try:
+                await self._client.call(doing, self._client.tasks.Kill, kill)
+            except HostFailed:  # its cgroup was removed: runc cannot list the processes, but they end with their init
+                await self.kill(task.id, SIGKILL)
             if paused:
                 await self._thaw_file(task.id)  # on cgroup v1 only what runs can die
             wait = self._client.call(doing, self._client.tasks.Wait, WaitRequest(container_id=task.id), seconds=None)

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.host import Facts
+from engine.host import Facts, Pipes
 from engine.host.containerd.client import Client
 from engine.host.containerd.daemon import Daemon, vet
 from engine.host.containerd.process import command, started
 from engine.model.errors import Conflict, Invalid, Unavailable
 
-from .kit import Kit, shim_of
+from .kit import Kit, process, shim_of
 
 
 class Troubles:
@@ -120,6 +120,30 @@ async def test_killed_containerd_comes_back_and_exits_still_arrive(fresh: Facts,
     await daemon.stop()
     assert not Path(fresh.exec_root, "containerd").exists()
     assert not Path(fresh.exec_root, "runtime-runc").exists()
+
+
+async def test_execs_outlive_a_killed_containerd(fresh: Facts, rootfs: Path) -> None:
+    daemon, troubles = Daemon(fresh), Troubles()
+    daemon.on_trouble(troubles)
+    await daemon.start()
+    kit = Kit(daemon.address, fresh, rootfs)
+    await kit.tasks.connect()
+    id = await kit.sleeper()
+    sleep = process("busybox", "sleep", "1000")
+    ending, running = [await kit.tasks.exec(id, exec_id, sleep, Pipes()) for exec_id in ("ending", "running")]
+    waiting = [asyncio.create_task(kit.tasks.wait_exec(id, exec_id)) for exec_id in ("ending", "running")]
+    os.kill(daemon.pid, signal.SIGKILL)
+    os.kill(ending, signal.SIGTERM)  # while no containerd is there
+    forgetting = asyncio.create_task(kit.tasks.forget_exec(id, "running"))
+    assert await waiting[0] == 143
+    await troubles.over()
+    await forgetting
+    assert await waiting[1] == 137
+    assert started(running) is None
+    await kit.tasks.forget_exec(id, "ending")
+    await kit.clean()
+    await kit.tasks.close()
+    await daemon.stop()
 
 
 async def test_killed_with_the_shim_is_a_lost_exit(fresh: Facts, rootfs: Path) -> None:
