@@ -14,7 +14,11 @@ import sys
 from typing import Any
 
 from engine.host.stdio import spool as spool_module
-from engine.host.stdio.copier import Copy
+from engine.host.stdio.channel import Audience
+from engine.host.stdio.copying import STREAMS, Copy
+from engine.host.stdio.logfile import Log
+from engine.host.stdio.rotation import LogFiles
+from engine.host.things import Output
 
 POINTS = (
     (os, "splice", "before"), (os, "splice", "after"),
@@ -24,6 +28,15 @@ POINTS = (
     (spool_module, "_punch_hole", "before"), (spool_module, "_punch_hole", "after"),
 )  # fmt: skip
 """What is done, and when death comes. A truncation is needed only after half a write, so it follows that."""
+
+ROTATION = (
+    (os, "rename", "before"), (os, "rename", "after"),
+    (os, "unlink", "before"), (os, "unlink", "after"),
+    (os, "fdatasync", "before"), (os, "fdatasync", "after"),
+)  # fmt: skip
+"""What else is done where the log is rotated and compressed."""
+
+ONCE = ("ftruncate", "_punch_hole")
 
 
 class Feeder:
@@ -64,30 +77,35 @@ def arm(where: Any, call: str, moment: str, nth: int) -> None:
     setattr(where, call, armed)
 
 
-def copy_all(directory: str, log_path: str) -> Copy:
-    copy = Copy(directory, log_path, lambda: None)
+def copy_all(directory: str, log_path: str, output: Output) -> Copy:
+    log = Log(LogFiles(log_path), output)
+    copy = Copy(directory, STREAMS, log, Audience(), lambda: None)
     for spool in copy.spools:
         copy.write(spool)
     for spool in copy.spools:
         while copy.turn(spool):
             pass
+    while packing := log.files._packing:
+        packing.result()
     return copy
 
 
-def main(directory: str, log_path: str) -> None:
+def main(directory: str, log_path: str, driver: str, options: str) -> None:
+    output = Output(driver=driver, options=json.loads(options))
     out = Feeder(os.path.join(directory, "stdout"), (b"%d\n" % n for n in itertools.count()))
     err = Feeder(os.path.join(directory, "stderr"), itertools.repeat(b"y\n"))
     statuses = []
-    for nth, (where, call, moment) in itertools.product((1, 2, 5), POINTS):
+    points = POINTS + ROTATION if output.options else POINTS
+    for nth, (where, call, moment) in itertools.product((1, 2, 5), points):
         out.fill()
         err.fill()
         child = os.fork()
         if child == 0:
-            arm(where, call, moment, nth if call in ("splice", "pwrite", "write") else 1)
-            copy_all(directory, log_path)
+            arm(where, call, moment, 1 if call in ONCE else nth)
+            copy_all(directory, log_path, output)
             os._exit(1)
-        statuses.append((call, moment, os.waitpid(child, 0)[1]))
-    copy = copy_all(directory, log_path)
+        statuses.append((call, moment, nth, os.waitpid(child, 0)[1]))
+    copy = copy_all(directory, log_path, output)
     for spool in copy.spools:
         copy.write(spool, last=True)
     copy.close()
