@@ -125,7 +125,6 @@ LOGS = (
     Action("window(6)", "6", "1 day", "In the last day", _LOGS),
     Action("shift(-1)", "left", "left", "To the left, where lines are not wrapped", _LOGS, shown="←"),
     Action("shift(1)", "right", "right", "To the right", _LOGS, shown="→"),
-    Action("clear", "escape", "clear", "End the search, then the filter", _LOGS, shown="Esc"),
 )
 """The keys of the Logs tab, and of nothing else: `action_<name>` of the tab. Lines marked `!` are standard error."""
 

@@ -321,14 +321,7 @@ class LogsTab(Tab, LogSheet):
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "again":
-            return bool(self.state.search)  # else the keys are the screen's
-        if action == "clear":
-            return bool(self.state.search or self.filter.text)
-        return True
-
-    def action_clear(self) -> None:
-        self.back()
+        return action != "again" or bool(self.state.search)  # else the keys are the screen's
 
     # Out of here
 
