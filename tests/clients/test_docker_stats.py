@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ BUSY = "while :; do :; done"
 
 
 @pytest.fixture
-async def docker(spawn_engine: SpawnEngine) -> Docker:
-    return Docker(await spawn_engine())
+async def docker(spawn_engine: SpawnEngine) -> AsyncIterator[Docker]:
+    docker = Docker(await spawn_engine())
+    yield docker
+    await docker.good("rm", "--force", *(await docker.good("ps", "--all", "--quiet")).split())
 
 
 def column(text: str) -> float:

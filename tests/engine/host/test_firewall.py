@@ -62,6 +62,26 @@ async def test_rules_flushed_by_hand_are_missed_and_made_again(firewall: NftFire
     assert await firewall.look(network())
 
 
+async def test_nft_is_asked_again_only_after_a_change(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
+    await firewall.make(network())
+    shown = await firewall.look(network())
+    await firewall.refresh()
+    asked: list[tuple[str, ...]] = []
+
+    async def count(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
+        asked.append((program, *args))
+        return await ask(program, *args, stdin=stdin)
+
+    monkeypatch.setattr("engine.host.firewall.ask", count)
+    assert await firewall.look(network()) == shown
+    await firewall.refresh()
+    assert not asked
+    await tell("nft", "add", "table", "ip", "anything")  # whoever changes whatever
+    assert await firewall.look(network()) == shown
+    await firewall.refresh()
+    assert len(asked) == 2
+
+
 async def test_each_engine_has_a_table_of_its_own(firewall: NftFirewall) -> None:
     other = NftFirewall("lst1")
     await firewall.make(network())
@@ -106,9 +126,7 @@ async def test_nfts_refusal_is_told_and_without_nft_its_package(firewall: NftFir
         await firewall.make(network())
 
 
-async def test_a_container_gets_out_masqueraded_and_strangers_do_not_get_in(
-    web: str, outside: str, netns: KernelNetns
-) -> None:
+async def test_a_container_gets_out_masqueraded_and_strangers_do_not_get_in(web: str, outside: str, netns: KernelNetns) -> None:
     assert await reaches(netns, web, outside)
     await tell("nsenter", f"--net={netns.path('outside')}", "ip", "route", "add", "172.30.0.0/16", "via", "192.0.2.1")
     assert not await reaches(netns, "outside", "172.30.0.2")
