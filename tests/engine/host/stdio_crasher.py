@@ -36,6 +36,8 @@ ROTATION = (
 )  # fmt: skip
 """What else is done where the log is rotated and compressed."""
 
+EQUAL = b"again the same line\n"
+
 ONCE = ("ftruncate", "_punch_hole")
 
 
@@ -93,7 +95,7 @@ def copy_all(directory: str, log_path: str, output: Output) -> Copy:
 def main(directory: str, log_path: str, driver: str, options: str) -> None:
     output = Output(driver=driver, options=json.loads(options))
     out = Feeder(os.path.join(directory, "stdout"), (b"%d\n" % n for n in itertools.count()))
-    err = Feeder(os.path.join(directory, "stderr"), itertools.repeat(b"y\n"))
+    err = Feeder(os.path.join(directory, "stderr"), itertools.repeat(EQUAL))
     statuses = []
     points = POINTS + ROTATION if output.options else POINTS
     for nth, (where, call, moment) in itertools.product((1, 2, 5), points):
