@@ -28,14 +28,14 @@ from tests.engines import EngineProcess
 pytestmark = pytest.mark.timeout(600)
 
 BODY = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]}
-ONCE = {Verb.RENAME: Status.RUNNING, Verb.UPDATE: Status.RUNNING}
-"""Verbs that do the same in every status: one is enough here; the simulated matrix has them all."""
+ONCE = {verb: Status.RUNNING for verb in (Verb.RENAME, Verb.UPDATE, Verb.RESTART)}
+"""Verbs that do the same in every status, or what others do: one is enough here; the simulated matrix has them all."""
 CASES = [(verb, status) for verb, status in cases() if ONCE.get(verb, status) is status]
 PARAMS = {**worlds.PARAMS, Verb.UPDATE: {"body": {"PidsLimit": 50, "RestartPolicy": {"Name": "no"}}}}
 FAILS_ONCE = {
     "Image": "busybox",
     "Cmd": ["sh", "-c", "trap 'exit 0' TERM; [ -e /ran ] || { touch /ran; exit 1; }; sleep 1000 & wait"],
-    "HostConfig": {"RestartPolicy": {"Name": "on-failure"}},
+    "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}},
 }
 LONG, SHORT = "3600", "0.5"
 """Seconds of back-off: it stands between two starts, or is soon started."""
