@@ -30,9 +30,22 @@ class TypeAhead:
         self._keys: asyncio.Queue[Key] = asyncio.Queue()
         self._free = asyncio.Event()
         self._free.set()
+        self._diverted: list[Key] | None = None
 
     def put(self, key: Key) -> None:
-        self._keys.put_nowait(key)
+        if self._diverted is None:
+            self._keys.put_nowait(key)
+        else:
+            self._diverted.append(key)
+
+    @contextmanager
+    def diverted(self) -> Iterator[list[Key]]:
+        """The keys that wait, and those to come, go into a list: they are meant for whoever gets the terminal."""
+        self._diverted = [self._keys.get_nowait() for _ in range(self._keys.qsize())]
+        try:
+            yield self._diverted
+        finally:
+            self._diverted = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -54,11 +67,11 @@ class TypeAhead:
         for _ in range(ROUNDS):
             # Once for the key itself, then for what its handlers have sent on: a button that was pressed, a worker.
             for node in focused.ancestors_with_self:
-                await _caught_up(node)
+                await caught_up(node)
             await asyncio.sleep(0)
         await _at_most(LONGEST, self._free.wait())
         if self._app.screen is not screen:
-            await _caught_up(self._app.screen)
+            await caught_up(self._app.screen)
             await _at_most(PATIENCE, self._focused())
 
     async def _focused(self) -> None:
@@ -66,7 +79,7 @@ class TypeAhead:
             await asyncio.sleep(0.01)
 
 
-async def _caught_up(node: MessagePump) -> None:
+async def caught_up(node: MessagePump) -> None:
     """Until a part of the screen has dealt with all that was sent to it."""
     done = asyncio.Event()
     if node.call_later(done.set):

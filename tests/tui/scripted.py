@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
@@ -29,6 +31,7 @@ from engine.model.world import (
     Sample,
     World,
 )
+from engine.stream import Stream
 
 BEGAN = datetime(2026, 3, 1, 14, 1, 58, tzinfo=UTC)
 
@@ -205,6 +208,9 @@ class ScriptedEngine:
         self.probes: tuple[Probe, ...] = (probe(),)
         """What inspect shows of every container with a health check, and the last what `probe` answers."""
         self.happened: list[Message] = []
+        self.execs: list[dict[str, Any]] = []
+        self.typed = b""
+        """What has come through the terminal of a shell or of an attached container."""
         self._listeners: list[asyncio.Queue[Message | None]] = []
         self._readers: list[asyncio.Queue[Frame | None]] = []
 
@@ -361,14 +367,64 @@ class ScriptedEngine:
         listener: asyncio.Queue[Message | None] = asyncio.Queue()
         self._listeners.append(listener)
         try:
-            since = float(query.get("since") or "inf")
-            for message in [m for m in self.happened if m.time_nano / 1e9 >= since]:
+            since = Decimal(query.get("since") or "Infinity") * 10**9
+            for message in [m for m in self.happened if m.time_nano >= since]:
                 yield message
             while (fresh := await listener.get()) is not None:
                 yield fresh
             raise Unavailable(self.down)
         finally:
             self._listeners.remove(listener)
+
+    async def exec_create(self, target: str, settings: dict[str, Any]) -> str:
+        found = self.find(target)
+        self.calls.append(("exec", " ".join(settings["Cmd"]), target, {}))
+        self.execs.append({"Running": True, "ExitCode": None, "Pid": 0, "name": found.name})
+        return str(len(self.execs) - 1)
+
+    async def exec_start(self, exec_id: str, *, tty: bool = False, size: tuple[int, int] | None = None) -> Stream:
+        return await self._served(lambda code: self.execs[int(exec_id)].update(Running=False, ExitCode=code, Pid=77))
+
+    async def exec_inspect(self, exec_id: str) -> dict[str, Any]:
+        return self.execs[int(exec_id)]
+
+    async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
+        self.calls.append(("resize", exec_id, "", {"size": (width, height)}))
+
+    async def attach(self, target: str, *, stdin: bool = False) -> Stream:
+        found = self.find(target)
+        self.calls.append(("attach", "", target, {"stdin": stdin}))
+        return await self._served(lambda code: self.publish(Changed(row=row(found.name, Status.EXITED, exit_code=code))))
+
+    async def resize(self, target: str, width: int, height: int) -> None:
+        self.calls.append(("resize", "", target, {"size": (width, height)}))
+
+    async def _served(self, ended: Callable[[int], Any]) -> Stream:
+        """A stream with a shell of three words at its other end: `exit N`, `size`, and what it echoes in capitals."""
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        far_reader, far_writer = await asyncio.open_connection(sock=theirs)
+
+        async def serve() -> None:
+            code, typed = 0, b""
+            far_writer.write(b"ready\r\n# ")
+            while data := await far_reader.read(1024):
+                self.typed += data
+                typed += data
+                while b"\r" in typed:
+                    word, _, typed = typed.partition(b"\r")
+                    if word.startswith(b"exit"):
+                        code = int(word[4:] or b"0")
+                        ended(code)
+                        far_writer.close()
+                        return
+                    if word == b"size":
+                        word = str([c[3]["size"] for c in self.calls if c[0] == "resize"][-1]).encode()
+                    far_writer.write(b"\r\n" + word.upper() + b"\r\n# ")
+            far_writer.close()
+
+        self._serving = asyncio.create_task(serve())
+        return Stream(reader, writer, framed=False)
 
     async def containers(self) -> list[ContainerRow]:
         return list(self.world.containers.values())
@@ -377,7 +433,7 @@ class ScriptedEngine:
         return []
 
     async def wait(self, target: str, condition: str = "not-running") -> int:
-        return 0
+        return self.find(target).exit_code
 
     async def logs(
         self,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from textual import on, work
+from textual.app import SuspendNotSupported
 from textual.screen import Screen
 
 from engine.model.errors import EngineError
 from engine.model.interface import NO_PARAMS, Params
-from engine.model.status import FORCED, Verb, allowed
+from engine.model.status import FORCED, Status, Verb, allowed
 from engine.model.world import ContainerRow
-from tui import actions
+from tui import actions, sessions
 from tui.panes.health import HealthTab
 from tui.panes.processes import ProcessesTab
 from tui.panes.tab import Tab
@@ -39,6 +40,10 @@ _ABOUT = {
     Verb.RESTART: "stop, then start",
     Verb.REMOVE: "the directories go",
 }
+
+
+Session = Callable[["LongshoreApp", ContainerRow], Awaitable[Notice]]
+"""Hands the terminal over, and says how that ended."""
 
 
 class Deeds(Screen[None]):
@@ -142,6 +147,34 @@ class Deeds(Screen[None]):
             self.perform(Verb.KILL, row, {"signal": signal})
         elif signal:
             self._many("kill", {"signal": signal})
+
+    def action_shell(self) -> None:
+        self._join("shell", "open a shell in", sessions.shell)
+
+    def action_attach(self) -> None:
+        self._join("attach", "attach to", sessions.attach)
+
+    def _join(self, name: str, what: str, session: Session) -> None:
+        row, app = self.ready(name), self.longshore
+        if row is None:
+            return
+        if row.status is Status.PAUSED:
+            app.say(f"cannot {what} {row.name}: it is frozen, and would not answer; p thaws it", "warn")
+        elif row.status is not Status.RUNNING:
+            app.say(f"cannot {what} {row.name}: it is {row.status}; s starts it", "warn")
+        else:
+            self._talk(row, session)
+
+    @work(group="session")
+    async def _talk(self, row: ContainerRow, session: Session) -> None:
+        app = self.longshore
+        with app.typed.held():
+            try:
+                app.notice = await session(app, row)
+            except SuspendNotSupported:
+                app.say("there is no terminal here that could be handed over", "bad")
+            except (EngineError, OSError) as error:
+                app.say(f"✘ {error}", "bad")
 
     @work
     async def action_rename(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from rich.console import Console
 from rich.control import Control
 from textual._compositor import ChopsUpdate
@@ -12,10 +14,24 @@ class CountingDriver(LinuxDriver):
     """Counts the bytes it writes, for the header."""
 
     written = 0
+    lending = False
+    """The terminal goes to another program for a while, and with it what is typed meanwhile."""
 
     def write(self, data: str) -> None:
         self.written += len(data) if data.isascii() else len(data.encode())
         super().write(data)
+
+    def disable_input(self) -> None:
+        """The stock one throws away what was typed and not read yet; lent, it is left to the next reader."""
+        if not self.lending or self.exit_event.is_set():
+            super().disable_input()
+            return
+        signal.signal(signal.SIGWINCH, signal.SIG_DFL)
+        self._disable_mouse_support()
+        self.exit_event.set()
+        if self._key_thread is not None:
+            self._key_thread.join()
+        self.exit_event.clear()
 
 
 class TightUpdate(ChopsUpdate):
