@@ -28,7 +28,7 @@ from tests.engines import EngineProcess
 pytestmark = pytest.mark.timeout(600)
 
 BODY = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]}
-ONCE = {verb: Status.RUNNING for verb in (Verb.RENAME, Verb.UPDATE, Verb.RESTART)}
+ONCE = dict.fromkeys((Verb.RENAME, Verb.UPDATE, Verb.RESTART), Status.RUNNING)
 """Verbs that do the same in every status, or what others do: one is enough here; the simulated matrix has them all."""
 CASES = [(verb, status) for verb, status in cases() if ONCE.get(verb, status) is status]
 PARAMS = {**worlds.PARAMS, Verb.UPDATE: {"body": {"PidsLimit": 50, "RestartPolicy": {"Name": "no"}}}}
