@@ -5,87 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine.host import LogQuery, Output
-from engine.host.stdio import KernelStdio, copier
+from engine.host.stdio import copier
 from engine.host.syscalls import MNT_DETACH, mount, umount2
+from engine.host.things import LogQuery
 from engine.model.errors import HostFailed
-from engine.model.interface import LogLine
-
-ID = "c0ffee"
-FOREVER = 3600.0
-"""A patience that ends no test: what waits for it, hangs."""
-
-Make = Callable[..., KernelStdio]
-
-
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    """Makes ports on one root and exec root, as one engine after the other has them; leaves no keeper behind."""
-    ports: list[KernelStdio] = []
-    containers = tmp_path / "containers"
-    (containers / ID).mkdir(parents=True)
-
-    def port(patience: float = FOREVER) -> KernelStdio:
-        ports.append(KernelStdio(str(tmp_path), str(tmp_path / "run"), patience=patience))
-        return ports[-1]
-
-    yield port
-    for each in ports:
-        await each.close()
-    last = port(0.0)
-    for left in (tmp_path / "run/stdio").iterdir() if (tmp_path / "run/stdio").exists() else ():
-        if left.is_dir():
-            await last.drop(left.name.removesuffix("-removing"))
-    await last.close()
-
-
-async def make_it(stdio: KernelStdio, id: str = ID, **output: Any) -> None:
-    await stdio.make(id, Output(**output))
-
-
-def fifos(stdio: KernelStdio, id: str = ID) -> tuple[str, str]:
-    pipes = stdio.pipes(id, Output())
-    return pipes.stdout, pipes.stderr
-
-
-async def logs(stdio: KernelStdio, id: str = ID, **query: Any) -> list[LogLine]:
-    return [line async for line in stdio.read(id, LogQuery(**query))]
-
-
-async def output(stdio: KernelStdio, stream: str = "stdout", id: str = ID) -> bytes:
-    return b"".join(line.log for line in await logs(stdio, id) if line.stream == stream)
-
-
-async def shell(command: str) -> None:
-    child = await asyncio.create_subprocess_exec("/bin/sh", "-c", command)
-    assert await child.wait() == 0
-
-
-def is_there(path: str) -> bool:
-    return os.path.lexists(path)
-
-
-def read(path: Path) -> str:
-    return path.read_text()
-
-
-def write(path: str, data: bytes) -> None:
-    with open(path, "wb") as pipe:
-        pipe.write(data)
-
-
-async def follow_until(stdio: KernelStdio, log: bytes, id: str = ID) -> None:
-    lines = stdio.read(id, LogQuery(follow=True))
-    async for line in lines:
-        if line.log == log:
-            return
-    pytest.fail(f"the log was closed without {log!r}")
+from tests.engine.host.stdio.ports import ID, Make, fifos, follow_until, is_there, logs, make_it, output, read, shell, write
 
 
 async def test_what_a_process_says_on_both_streams_is_in_the_log_in_order(make: Make) -> None:

@@ -21,7 +21,7 @@ from engine.host.stdio.logfile import FORMATS
 from engine.host.stdio.reader import Reader
 from engine.host.stdio.rotation import LogFiles
 from engine.host.things import LogQuery, Output
-from tests.engine.host.stdio_crasher import EQUAL
+from tests.engine.host.stdio.crasher import EQUAL
 
 ID = "c0ffee"
 LINES = 150_000
@@ -127,7 +127,7 @@ async def test_killed_before_in_and_after_every_call_that_changes_something(
         os.mkfifo(tmp_path / name)
     (tmp_path / "log").mkdir()
     log = str(tmp_path / "log/log")
-    crasher = Path(__file__).with_name("stdio_crasher.py")
+    crasher = Path(__file__).with_name("crasher.py")
     child = await asyncio.create_subprocess_exec(
         sys.executable, str(crasher), str(tmp_path), log, driver, json.dumps(options), stdout=PIPE, env=ENVIRONMENT
     )

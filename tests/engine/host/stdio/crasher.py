@@ -1,6 +1,6 @@
 """Copies output in one child process after the other, and has each killed with SIGKILL at a chosen call.
 
-Run by `test_stdio_crash` as a program of its own, because it forks. Prints, as JSON, how each child ended, how many numbered
+Run by `test_crash` as a program of its own, because it forks. Prints, as JSON, how each child ended, how many numbered
 lines went into stdout, and how many bytes of equal lines into stderr.
 """
 
