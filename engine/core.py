@@ -112,7 +112,8 @@ class Engine:
             elif c.id in self.lessons:
                 raise Conflict(f"cannot {verb} {c.name}: it is being walked through step by step", "wait for the lesson to end")
         await self._owned(self._run(verb, c.id, params))
-        return Done(id=c.id, warnings=c.warnings if verb is Verb.CREATE else ())
+        now = self.ledger.get(c.id)
+        return Done(id=c.id, warnings=now.warnings if now and verb in (Verb.CREATE, Verb.UPDATE) else ())
 
     async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
         verb = _verb(verb, params)

@@ -106,7 +106,7 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
     restart_at: datetime | None = None
     """While restarting: when the back-off is over."""
     warnings: tuple[str, ...] = ()
-    """What create dropped from the settings, and why."""
+    """What create, or the last update, dropped from the settings, and why."""
 
     @property
     def short_id(self) -> str:
