@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
@@ -132,6 +133,58 @@ class Client:
             async for message in messages:
                 yield message
 
+    async def containers_json(self, **query: str) -> list[dict[str, Any]]:
+        """`GET /containers/json`; `query`: all, limit, filters, size, as in the Docker API."""
+        return await self._get("/containers/json", list[dict[str, Any]], **query)
+
+    async def container_json(self, target: str, **query: str) -> dict[str, Any]:
+        """`GET /containers/x/json`; `query`: size."""
+        return await self._get(f"/containers/{_part(target)}/json", dict[str, Any], **query)
+
+    async def image_json(self, name: str) -> dict[str, Any]:
+        """`GET /images/x/json`."""
+        return await self._get(f"/images/{_part(name)}/json", dict[str, Any])
+
+    async def create(self, body: dict[str, Any], name: str = "", platform: str = "") -> Done:
+        """`POST /containers/create`. `platform`: what the image must be for. Raises `NotFound` where there is no such image."""
+        asked = {"name": name, "platform": platform}
+        query = {key: value for key, value in asked.items() if value}
+        made = await self._post("/containers/create", body, dict[str, Any], **query)
+        return Done(id=made["Id"], warnings=tuple(made["Warnings"]))
+
+    async def arm(self, target: str, condition: str = "not-running") -> asyncio.Task[int]:
+        """`wait` in two: once this has answered nothing is missed. The task's result is the exit code; cancel it to leave."""
+        armed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def wait() -> int:
+            async with self._request("POST", f"/containers/{_part(target)}/wait", params={"condition": condition}) as answer:
+                armed.set_result(None)
+                told = msgspec.json.decode(await answer.read(), type=dict[str, Any])
+            if error := told.get("Error"):
+                raise EngineError(error["Message"])
+            return int(told["StatusCode"])
+
+        task = asyncio.create_task(wait())
+        try:
+            await asyncio.wait((armed, task), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not armed.done():
+            await task  # it has failed
+        return task
+
+    async def pull(self, reference: str, platform: str = "") -> AsyncIterator[dict[str, Any]]:
+        """`POST /images/create`: fetch an image; what the engine says of its progress. Raises `EngineError` when it fails."""
+        name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
+        query = {"fromImage": name, "tag": tag} | ({"platform": platform} if platform else {})
+        async with self._request("POST", "/images/create", params=query) as answer:
+            async for line in _split(answer.content):
+                told = msgspec.json.decode(line, type=dict[str, Any])
+                if "error" in told:
+                    raise EngineError(told["error"])
+                yield told
+
     async def images_load(self, path: str) -> list[str]:
         """Load a `docker save` archive; the lines the engine says. Raises `EngineError` for one that is none."""
         try:
@@ -202,8 +255,8 @@ class Client:
         async with self._request("GET", path, params=query) as answer:
             return msgspec.json.decode(await answer.read(), type=kind)
 
-    async def _post(self, path: str, value: Any, kind: type[T]) -> T:
-        async with self._request("POST", path, data=msgspec.json.encode(value), headers=JSON) as answer:
+    async def _post(self, path: str, value: Any, kind: type[T], **query: str) -> T:
+        async with self._request("POST", path, params=query, data=msgspec.json.encode(value), headers=JSON) as answer:
             return msgspec.json.decode(await answer.read(), type=kind)
 
     async def _say(self, path: str, value: Any = None, **query: str) -> None:

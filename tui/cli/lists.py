@@ -1,0 +1,200 @@
+"""`longshore ps`, `images`, `inspect`, `top` and `events`: what the engine tells."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.cells import cell_len
+
+from engine.client import Client
+from engine.model.errors import Invalid, NotFound
+from engine.model.events import Message
+from engine.model.image import Image
+from engine.model.world import ContainerRow
+from tui.cli.group import complain, verb
+from tui.cli.logs import MOMENT
+from tui.cli.options import PAIR
+from tui.view.containers import health, note, state
+from tui.view.figures import age, size
+from tui.view.text import clean, pad
+
+SHORT = 12
+"""Hex digits of a shortened id."""
+COMMAND = 30
+"""Characters of a shortened command."""
+
+_form = click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="json: one object a line.",
+)
+_filter = click.option("-f", "--filter", "filters", type=PAIR, multiple=True, help="Only those with KEY=VALUE.")
+
+
+@verb("ps", looks=True)
+@click.option("-a", "--all", "every", is_flag=True, help="Also those that do not run.")
+@click.option("-q", "--quiet", is_flag=True, help="Only their ids.")
+@click.option("-n", "--last", type=click.INT, default=-1, help="The last so many that were made, also those that do not run.")
+@click.option("-l", "--latest", is_flag=True, help="The last one that was made.")
+@click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
+@_filter
+@_form
+async def ps(
+    client: Client,
+    every: bool,
+    quiet: bool,
+    last: int,
+    latest: bool,
+    no_trunc: bool,
+    filters: tuple[tuple[str, str], ...],
+    form: str,
+) -> None:
+    """List containers."""
+    asked = {"all": str(int(every)), "limit": str(1 if latest else last), "filters": _filters(filters)}
+    told = await client.containers_json(**asked)
+    if quiet:
+        _print(one["Id"] if no_trunc else one["Id"][:SHORT] for one in told)
+    elif form == "json":
+        _print(map(_json, told))
+    else:
+        rows = {row.id: row for row in await client.containers()}
+        now = datetime.now(UTC)
+        lines = [_row(rows[one["Id"]], one["Command"], no_trunc, now) for one in told if one["Id"] in rows]
+        _print(table(("CONTAINER ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "COMMAND", ""), lines))
+
+
+def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[str, ...]:
+    if not whole and len(command) > COMMAND:
+        command = command[: COMMAND - 1] + "…"
+    since = row.started_at if row.status.alive else row.finished_at or row.created
+    return (
+        row.id if whole else row.id[:SHORT],
+        row.name,
+        row.image,
+        state(row).text,
+        health(row).text,
+        age(since, now),
+        row.address or "-",
+        command,
+        note(row).text,
+    )
+
+
+@verb("images", looks=True)
+@click.option("-q", "--quiet", is_flag=True, help="Only their ids.")
+@click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
+@_form
+async def images(client: Client, quiet: bool, no_trunc: bool, form: str) -> None:
+    """List images."""
+    found = sorted(await client.images(), key=lambda image: image.created or datetime.min.replace(tzinfo=UTC), reverse=True)
+    if form == "json":
+        _print(msgspec.json.encode(image).decode() for image in found)
+    elif quiet:
+        _print(_image_id(image, no_trunc) for image in found)
+    else:
+        now = datetime.now(UTC)
+        lines = [
+            (name, _image_id(image, no_trunc), age(image.created, now), size(image.size))
+            for image in found
+            for name in image.tags or image.digests or ("-",)
+        ]
+        _print(table(("IMAGE", "IMAGE ID", "AGE", "SIZE"), lines))
+
+
+def _image_id(image: Image, whole: bool) -> str:
+    return image.id if whole else image.id.removeprefix("sha256:")[:SHORT]
+
+
+@verb("inspect", looks=True)
+@click.option("-s", "--size", "sizes", is_flag=True, help="Tell of containers how many bytes their files are.")
+@click.argument("names", nargs=-1, required=True)
+async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
+    """Tell all of containers or images, as a JSON array."""
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(await _inspect(client, name, sizes))
+        except NotFound:
+            missing.append(name)
+    click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    for name in missing:
+        complain(f"there is no container and no image {name!r}")
+    return int(bool(missing))
+
+
+async def _inspect(client: Client, name: str, sizes: bool) -> Any:
+    try:
+        return await client.container_json(name, size=str(int(sizes)))
+    except NotFound:
+        return await client.image_json(name)
+
+
+@verb("top", looks=True, context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("container")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+async def top(client: Client, container: str, options: tuple[str, ...]) -> None:
+    """Show the processes of a container. OPTIONS are those of ps on the host; -ef."""
+    told = await client.top(container, " ".join(options) or "-ef")
+    _print(table(told.titles, told.processes))
+
+
+@verb("events", looks=True)
+@click.option("--since", type=MOMENT, help="Begin with what happened since then: a date, seconds since 1970, or how long ago.")
+@click.option("--until", type=MOMENT, help="End then.")
+@_filter
+@click.option(
+    "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="json: one object a line."
+)
+async def events(
+    client: Client, since: datetime | None, until: datetime | None, filters: tuple[tuple[str, str], ...], form: str
+) -> None:
+    """Tell of what happens to containers, images and networks, until interrupted."""
+    query = {"filters": _filters(filters)}
+    for name, when in (("since", since), ("until", until)):
+        if when:
+            query[name] = f"{when.timestamp():.6f}"
+    async for message in client.events(**query):
+        click.echo(msgspec.json.encode(message).decode() if form == "json" else _event(message))
+
+
+def _event(message: Message) -> str:
+    """As Docker writes it: `TIME TYPE ACTION ID (KEY=VALUE, ...)`."""
+    when = datetime.fromtimestamp(message.time_nano // 1000 / 1_000_000, UTC).astimezone()
+    told = ", ".join(f"{key}={value}" for key, value in sorted(message.actor.attributes.items()))
+    told = f" ({told})" if told else ""
+    return clean(f"{when.isoformat(timespec='microseconds')} {message.type} {message.action} {message.actor.id}{told}")
+
+
+def _filters(given: Iterable[tuple[str, str]]) -> str:
+    """As the Engine API wants them: a JSON object of lists."""
+    lists: dict[str, list[str]] = {}
+    for key, value in given:
+        if not value:
+            raise Invalid(f"the filter {key!r} has no value", "write KEY=VALUE")
+        lists.setdefault(key, []).append(value)
+    return json.dumps(lists)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _print(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns as wide as what is in them, three spaces apart."""
+    lines = [titles, *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    return ["   ".join(map(pad, line, widths)).rstrip() for line in lines]
