@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -18,22 +17,13 @@ from engine.host import Clock
 from engine.model.container import Container, Probe
 from engine.model.errors import Conflict, EngineError, HostFailed
 from engine.model.status import Status
+from engine.sessions.execs import Execs, Timeout
 from engine.spec import health
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """Between two looks at a freezer that somebody has frozen behind our back."""
-
-
-class Execs(Protocol):
-    """What health needs of `engine.sessions.execs`: a probe is an ordinary exec."""
-
-    async def run(self, c: Container, command: tuple[str, ...], *, timeout: float, limit: int) -> tuple[int, bytes]:
-        """Exit code, and at most `limit` bytes of both outputs. Cancelled or out of time, the process is killed and reaped.
-
-        Raises a `TimeoutError` with the `output` so far when it runs for longer than `timeout` seconds.
-        """
 
 
 class Health:
@@ -107,7 +97,7 @@ class Health:
         """One result, unless the container is frozen: that says nothing of its health. Then until it is thawed."""
         c = self.engine.ledger.records[ward.id]
         probe = None if await self._frozen(c.id) else await self._probe(c, ward.check)
-        if probe is None or (probe.exit_code and await self._frozen(c.id)):
+        if probe is None:
             ward.answer(_frozen(c))
             while await self._frozen(c.id):
                 await self.engine.host.clock.sleep(LOOK_SECONDS)
@@ -117,17 +107,32 @@ class Health:
         await asyncio.shield(self.engine.spawn(note))
         ward.answer(probe)
 
-    async def _probe(self, c: Container, check: health.Check) -> Probe:
+    async def _probe(self, c: Container, check: health.Check) -> Probe | None:
+        """The result; None when it failed and the container was frozen meanwhile."""
         clock = self.engine.host.clock
         started = clock.now()
+        freezing = asyncio.create_task(self._until_frozen(c.id))
         try:
             code, said = await self.execs.run(c, check.command, timeout=check.timeout, limit=health.OUTPUT_LIMIT + 1)
             output = health.clip(said)
-        except TimeoutError as error:
-            code, output = -1, health.timed_out(check.timeout, getattr(error, "output", b""))
+        except Timeout as error:
+            code, output = -1, health.timed_out(check.timeout, error.output)
         except EngineError as error:
             code, output = -1, str(error)
+        finally:
+            seen = freezing.done() and freezing.exception() is None
+            freezing.cancel()
+            await asyncio.gather(freezing, return_exceptions=True)
+        if code and (seen or await self._frozen(c.id)):
+            return None
         return Probe(start=started, end=clock.now(), exit_code=code, output=output)
+
+    async def _until_frozen(self, id: str) -> None:
+        """A probe that takes long may have been held: it is looked for, so that a short freeze is not taken for an illness."""
+        frozen = False
+        while not frozen:
+            await asyncio.sleep(LOOK_SECONDS)
+            frozen = await self._frozen(id)
 
     async def _frozen(self, id: str) -> bool:
         """Does the kernel hold it still? By us, by somebody else, or with the cgroup above it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from engine.client import Client
 from engine.model.container import Container, Health
+from engine.model.errors import Conflict
 from engine.model.world import ContainerRow
 from tests.clients.test_docker import Docker, until_now
 from tests.conftest import SpawnEngine
@@ -53,6 +54,11 @@ class Ward:
         async with asyncio.timeout(PATIENCE):
             while len([probe for probe in (await self.health(name)).log if probe.start > moment]) < count:
                 await asyncio.sleep(0.02)
+
+    async def only_its_own_processes(self, id: str) -> None:
+        """Wait until no probe's process is left: the shell and the sleep it waits for."""
+        processes = Path("/sys/fs/cgroup/pids", self.engine.cgroup_parent.strip("/"), id, "cgroup.procs")
+        await until(lambda: len(processes.read_text().split()) == 2)
 
     async def file(self, path: str) -> Path:
         """A file of the container's, as the host sees it."""
@@ -97,11 +103,14 @@ async def test_a_probe_that_takes_too_long_is_ended(ward: Ward) -> None:
     id = await run(ward.client, "web", probed("echo begun; sleep 1000", Timeout=300 * MS, Retries=1))
     await ward.becomes("unhealthy")
     probe = (await ward.health()).log[0]
-    assert (probe.exit_code, probe.output) == (-1, "Health check exceeded timeout (300ms)")
+    assert (probe.exit_code, probe.output) == (-1, "Health check exceeded timeout (300ms): begun\n")
+    assert timedelta(seconds=0.3) <= probe.end - probe.start < timedelta(seconds=5)
+    docker = Docker(ward.engine)
+    died = await docker.good("events", *until_now(), "--filter", "event=exec_die", "--format", "{{.Actor.Attributes.exitCode}}")
+    assert died.splitlines()[0] == "137"
     await ward.client.do("pause", "web")  # so that no further one begins
     await ward.client.do("unpause", "web")
-    processes = Path("/sys/fs/cgroup/pids", ward.engine.cgroup_parent.strip("/"), id, "cgroup.procs")
-    await until(lambda: len(processes.read_text().split()) == 2)
+    await ward.only_its_own_processes(id)
 
 
 async def test_failures_in_the_start_period_do_not_count(ward: Ward) -> None:
@@ -127,6 +136,48 @@ async def test_a_paused_container_is_not_probed(ward: Ward) -> None:
     await ward.client.do("unpause", "web")
     await ward.probes_since(before.log[-1].start, 2)
     assert (await ward.health()).status == "healthy"
+
+
+async def test_while_somebody_else_has_frozen_it_nothing_is_said_of_its_health(ward: Ward) -> None:
+    body = probed("cp /proc/uptime /begun; sleep 0.3", Timeout=600 * MS, Retries=1)
+    id = await run(ward.client, "web", body)
+    await run(ward.client, "clock", probed("true"))
+    await ward.becomes("healthy")
+    begun = await ward.file("/begun")
+    last = begun.stat().st_mtime_ns
+    await until(lambda: begun.stat().st_mtime_ns > last)  # one is on its way
+    freezer = Path("/sys/fs/cgroup/freezer", ward.engine.cgroup_parent.strip("/"), id, "freezer.state")
+    freezer.write_text("FROZEN")
+    before = await ward.health()
+    await ward.screen.until(lambda: (row := ward.screen.row("web")) and row.probe_due is None)
+    with pytest.raises(Conflict, match="cannot probe web: its processes are frozen"):
+        await ward.client.probe("web")
+    await ward.probes_since(datetime.now(UTC), 5, "clock")
+    assert await ward.health() == before
+    freezer.write_text("THAWED")
+    await ward.probes_since(before.log[-1].end, 2)
+    health = await ward.health()
+    assert (health.status, {probe.exit_code for probe in health.log}) == ("healthy", {0})
+    await ward.client.do("pause", "web")
+    await ward.client.do("unpause", "web")
+    await ward.only_its_own_processes(id)
+
+
+async def test_a_probe_now(ward: Ward) -> None:
+    body = probed("echo it is", Interval=3_600_000 * MS)
+    await run(ward.client, "web", body)
+    row = ward.screen.row("web")
+    assert row and row.probe_due and row.started_at
+    assert row.probe_due - row.started_at == timedelta(hours=1)
+    one, two = await asyncio.gather(ward.client.probe("web"), ward.client.probe("web"))
+    assert one == two and (one.exit_code, one.output) == (0, "it is\n")
+    health = await ward.health()
+    assert (health.status, health.log) == ("healthy", (one,))
+    row = await ward.becomes("healthy")
+    await ward.screen.until(lambda: (row := ward.screen.row("web")) and row.probe_due and row.probe_due > one.end)
+    await ward.client.do("stop", "web", {"t": 5})
+    with pytest.raises(Conflict, match="cannot probe web: it is not running but exited"):
+        await ward.client.probe("web")
 
 
 async def test_the_next_engine_goes_on(ward: Ward) -> None:

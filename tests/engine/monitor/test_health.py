@@ -14,7 +14,9 @@ from engine.host.simulated_world import SimulatedWorld
 from engine.model.container import Container, Health
 from engine.model.errors import CannotRun, Conflict, HostFailed
 from engine.model.status import Status
+from engine.monitor import health as monitor
 from engine.monitor.health import Health as Monitor
+from engine.sessions.execs import Execs, Timeout
 from tests.engine.faults import Faults
 from tests.engine.worlds import BODY, engine_on
 
@@ -22,11 +24,10 @@ SECOND = 10**9
 CHECKED = BODY | {"Healthcheck": {"Test": ["CMD", "true"], "Interval": 10 * SECOND, "Retries": 2}}
 
 
-class Late(TimeoutError):
-    output = b"so far"
+LATE = Timeout(30, b"so far")
 
 
-class Probes:
+class Probes(Execs):
     """Execs that answer from a list, the last for ever. A number is an exit code, an error is raised."""
 
     def __init__(self) -> None:
@@ -177,7 +178,7 @@ async def test_the_row_tells_when_the_next_probe_begins_while_one_is_due(place: 
 
 
 async def test_what_is_in_the_way_of_a_probe_counts_as_a_failure(place: Place) -> None:
-    place.probes.answers = [Late(), CannotRun("no such program", 127)]
+    place.probes.answers = [LATE, CannotRun("no such program", 127)]
     await place.engine.do("start", "web")
     await place.becomes("unhealthy")
     late, missing = place.seen.log[:2]
@@ -271,7 +272,7 @@ async def test_it_waits_while_somebody_else_has_frozen_it(place: Place) -> None:
     await place.engine.do("start", "web")
     await place.hang()
     place.freeze()
-    place.probes.answers = [Late(), 0]
+    place.probes.answers = [LATE, 0]
     place.probes.go.set()
     hour = place.world.time + timedelta(hours=1)
     await place.until(lambda: place.world.time > hour)
@@ -279,6 +280,19 @@ async def test_it_waits_while_somebody_else_has_frozen_it(place: Place) -> None:
     assert not place.seen.log and place.seen.status == "starting"  # that probe says nothing of its health
     place.freeze(False)
     await place.becomes("healthy")
+
+
+async def test_a_freeze_in_the_middle_of_a_probe_is_seen_afterwards_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "LOOK_SECONDS", 0.001)
+    await place.engine.do("start", "web")
+    await place.hang()
+    place.freeze()
+    await asyncio.sleep(0.05)
+    place.freeze(False)
+    place.probes.answers = [LATE, 0]
+    place.probes.go.set()
+    await place.becomes("healthy")
+    assert place.seen.log[0].exit_code == 0
 
 
 # Probe now
