@@ -215,7 +215,8 @@ def _network(seen: Survey) -> Iterator[Finding]:
 
 def _firewall(seen: Survey) -> Finding:
     if seen.drops is None:
-        return Finding(NOTE, "firewall", "whether somebody drops forwarded packets only root can see", "run this as root")
+        do = "install nft, and look again" if seen.root else "run this as root"
+        return Finding(NOTE, "firewall", "whether somebody drops forwarded packets cannot be seen", do)
     if not seen.drops:
         spared = "" if seen.iptables else ", so iptables, which is not installed, is not needed"
         return Finding(OK, "firewall", f"nobody drops forwarded packets{spared}")

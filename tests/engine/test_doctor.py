@@ -106,7 +106,7 @@ def test_what_keeps_containers_from_running(lack: dict[str, Any], about: str, me
         ({"run": replace(FINE.run, filesystem="ext4")}, "run", "outlives a reboot"),
         ({"run": replace(FINE.run, filesystem="ext4"), "boot": "another"}, "run", "it is of another boot"),
         ({"drops": True, "iptables": ""}, "firewall", "no network"),
-        ({"drops": None}, "firewall", "only root can see"),
+        ({"drops": None}, "firewall", "cannot be seen"),
         ({"files": 1024}, "files", "enough for about 170 running containers"),
         ({"systemd": False}, "boot", "nothing starts the engine at boot"),
     ],

@@ -220,3 +220,12 @@ async def test_a_second_network_joins_the_chain(web: str, firewall: NftFirewall)
     await firewall.drop(network("lst1", 31))
     assert "lst1" not in await tell("iptables-nft", "-S", firewall.chain)
     assert (await ask("iptables-nft", "-C", "FORWARD", "-j", firewall.chain))[0] == 0
+
+
+async def test_a_strangers_drop_is_seen_and_nothing_is_made_by_looking(firewall: NftFirewall) -> None:
+    assert not await firewall.strangers_drop()
+    assert await rules() == ""
+    await tell("iptables-nft", "-P", "FORWARD", "DROP")
+    before = await rules()
+    assert await firewall.strangers_drop()
+    assert await rules() == before
