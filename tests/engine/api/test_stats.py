@@ -21,6 +21,52 @@ NO_CPU = {
     "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
 }
 
+SHAPE = {
+    "read": "2026-01-01T00:00:00Z",
+    "preread": ZERO,
+    "pids_stats": {"current": 3, "limit": 100},
+    "blkio_stats": {
+        "io_service_bytes_recursive": [{"major": 8, "minor": 0, "op": "Read", "value": 4096}],
+        "io_serviced_recursive": None,
+        "io_queue_recursive": None,
+        "io_service_time_recursive": None,
+        "io_wait_time_recursive": None,
+        "io_merged_recursive": None,
+        "io_time_recursive": [],
+        "sectors_recursive": None,
+    },
+    "num_procs": 0,
+    "storage_stats": {},
+    "cpu_stats": {
+        "cpu_usage": {
+            "total_usage": 300,
+            "percpu_usage": (100, 200),
+            "usage_in_kernelmode": 100,
+            "usage_in_usermode": 200,
+        },
+        "system_cpu_usage": 5000,
+        "online_cpus": 2,
+        "throttling_data": {"periods": 7, "throttled_periods": 2, "throttled_time": 30},
+    },
+    "precpu_stats": NO_CPU,
+    "memory_stats": {"usage": 8192, "max_usage": 9000, "stats": {"cache": 5}, "failcnt": 1, "limit": 1 << 20},
+    "name": "/made",
+    "id": ID,
+    "networks": {
+        "eth0": {
+            "rx_packets": 1,
+            "tx_packets": 2,
+            "rx_bytes": 3,
+            "tx_bytes": 4,
+            "rx_errors": 0,
+            "tx_errors": 0,
+            "rx_dropped": 0,
+            "tx_dropped": 0,
+        }
+    },
+}
+"""All that there is to tell of a running container."""
+
 
 @pytest.fixture
 async def counted(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
@@ -116,48 +162,4 @@ def test_the_whole_shape_of_a_reading() -> None:
         stats=stats,
         networks={"eth0": Traffic(rx_packets=1, tx_packets=2, rx_bytes=3, tx_bytes=4)},
     )
-    sample = shown(container(), now)
-    assert sample == {
-        "read": "2026-01-01T00:00:00Z",
-        "preread": ZERO,
-        "pids_stats": {"current": 3, "limit": 100},
-        "blkio_stats": {
-            "io_service_bytes_recursive": [{"major": 8, "minor": 0, "op": "Read", "value": 4096}],
-            "io_serviced_recursive": None,
-            "io_queue_recursive": None,
-            "io_service_time_recursive": None,
-            "io_wait_time_recursive": None,
-            "io_merged_recursive": None,
-            "io_time_recursive": [],
-            "sectors_recursive": None,
-        },
-        "num_procs": 0,
-        "storage_stats": {},
-        "cpu_stats": {
-            "cpu_usage": {
-                "total_usage": 300,
-                "percpu_usage": (100, 200),
-                "usage_in_kernelmode": 100,
-                "usage_in_usermode": 200,
-            },
-            "system_cpu_usage": 5000,
-            "online_cpus": 2,
-            "throttling_data": {"periods": 7, "throttled_periods": 2, "throttled_time": 30},
-        },
-        "precpu_stats": NO_CPU,
-        "memory_stats": {"usage": 8192, "max_usage": 9000, "stats": {"cache": 5}, "failcnt": 1, "limit": 1 << 20},
-        "name": "/made",
-        "id": ID,
-        "networks": {
-            "eth0": {
-                "rx_packets": 1,
-                "tx_packets": 2,
-                "rx_bytes": 3,
-                "tx_bytes": 4,
-                "rx_errors": 0,
-                "tx_errors": 0,
-                "rx_dropped": 0,
-                "tx_dropped": 0,
-            }
-        },
-    }
+    assert shown(container(), now) == SHAPE

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.host import Facts
-from engine.host.cgroups import hierarchies
+from engine.host.cgroup_files import hierarchies
 from engine.host.facts import cgroup2_mount, cgroup_version, decode_capabilities, read_facts
 from engine.host.preflight import preflight
 from engine.model.errors import Forbidden
