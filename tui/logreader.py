@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from engine.model.errors import EngineError
 from engine.model.interface import EngineInterface, LogLine
 from tui.feed import PAINT_SECONDS, now
-from tui.view.logs import LINES, NOTE, Book, Entry
+from tui.view.logs import LINES, NOTE, OLDEST, Book, Entry
 
 OLDER = 2000
 """Lines fetched at once of what is older than all that is there."""
@@ -48,6 +48,8 @@ class LogReader:
         self.book = Book()
         self.readings = [Reading(number, id) for number, id in enumerate(ids)]
         self._looking_back = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -58,6 +60,20 @@ class LogReader:
         """The containers' records have changed: where a log had ended or failed, there may be more."""
         for reading in self.readings:
             reading.touched.set()
+
+    def hold(self, still: bool) -> None:
+        """While a person reads, nothing goes of what is there: as many new lines are taken in as ever, and then none.
+
+        The engine waits for us then, and the container for nobody.
+        """
+        if still != self._flowing.is_set():
+            return
+        if still:
+            self.book.limit = min(len(self.book.entries) + LINES, OLDEST)
+            self._flowing.clear()
+        else:
+            self.book.limit = LINES
+            self._flowing.set()
 
     @property
     def complete(self) -> bool:
@@ -94,6 +110,8 @@ class LogReader:
             reading.error = ""
             self.news()
             count += 1
+            if self.book.room <= 0:
+                await self._flowing.wait()
             if rested:
                 lag = (now() - said.time).total_seconds()
                 least = min(least, lag)

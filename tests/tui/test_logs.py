@@ -93,7 +93,7 @@ async def test_f_holds_the_view_still_and_lets_it_go_on(engine: ScriptedEngine) 
 async def test_reading_back_holds_the_view_also_while_the_oldest_lines_go(
     engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "LINES", 60)
+    monkeypatch.setattr("tui.logreader.LINES", 60)
     engine.say("db", *counted(60))
     async with dashboard(engine) as (app, pilot):
         await read(pilot, app, "line 59")
@@ -105,6 +105,23 @@ async def test_reading_back_holds_the_view_also_while_the_oldest_lines_go(
         await press(pilot, "G")
         assert shown(app)[-1] == "  line 79"
         assert "● follow" in foot(app)
+
+
+async def test_a_held_view_stays_in_a_flood_which_is_read_on_later(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.logreader.LINES", 60)
+    engine.say("db", *counted(60))
+    async with dashboard(engine) as (app, pilot):
+        await read(pilot, app, "line 59")
+        await press(pilot, "k", "k", "k")
+        before = shown(app)
+        engine.say("db", *counted(500, start=60))
+        await until(pilot, lambda: "↓ 60 new lines below, and more" in foot(app))
+        assert shown(app) == before
+        await press(pilot, "f")
+        await until(pilot, lambda: shown(app)[-1] == "  line 559")
+        assert len(tab(app).page.entries) == 60
 
 
 async def test_a_held_view_repaints_nothing_but_its_state(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:

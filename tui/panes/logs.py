@@ -144,8 +144,7 @@ class LogsTab(Tab, LogSheet):
         if not self._wanted:
             self.place([], 0, ())
             return
-        if state.following:
-            self.reader.book.limit = logs.LINES
+        self.reader.hold(not state.following)
         fresh = self.filter(self.reader.book.fold())
         entries = self.filter(self.reader.book.entries)
         self.look_now = Look(
@@ -163,6 +162,7 @@ class LogsTab(Tab, LogSheet):
         self.state = replace(
             state,
             below=0 if state.following else state.below + len(fresh),
+            full=self.reader.book.room <= 0,
             lines=len(entries),
             of=len(self.reader.book.entries),
             containers=len(self.reader.ids),
@@ -208,6 +208,7 @@ class LogsTab(Tab, LogSheet):
     def scrolled(self) -> None:
         at_end = self.scroll_y >= self.max_scroll_y
         self.state = replace(self.state, following=at_end, below=0 if at_end else self.state.below)
+        self.reader.hold(not at_end)
         self.foot = self._foot()
         self._drop_anchor()
         if self.scroll_y == 0 and not at_end:

@@ -99,6 +99,11 @@ class Book:
         self._waiting: list[Entry] = []
         self._open: dict[tuple[int, str], Entry] = {}
 
+    @property
+    def room(self) -> int:
+        """How many more lines it takes before the oldest go."""
+        return self.limit - len(self.entries) - len(self._waiting)
+
     def add(self, source: int, said: LogLine) -> None:
         key = (source, said.stream)
         begun = self._open.get(key)
@@ -377,6 +382,8 @@ class State(Struct, frozen=True, kw_only=True):
     following: bool = True
     below: int = 0
     """New lines below the view."""
+    full: bool = False
+    """There are more, not read yet."""
     wrap: bool = True
     times: str = ""
     window: int = 0
@@ -393,7 +400,8 @@ def status(state: State, width: int) -> Line:
     """One line; what does not fit goes, the least important first."""
     parts = [Span("● follow", "good") if state.following else Span("◌ held", "warn")]
     if state.below:
-        parts.append(Span(f"↓ {_count(state.below, 'new line')} below", "accent"))
+        more = ", and more" if state.full else ""
+        parts.append(Span(f"↓ {_count(state.below, 'new line')} below{more}", "accent"))
     if state.search:
         at, count = state.matches
         found = "not found" if not count else f"{at} of {count}" if at else f"in {_count(count, 'line')}"
