@@ -35,14 +35,14 @@ def typed(key: Key) -> bytes:
 
 
 @asynccontextmanager
-async def lent(app: LongshoreApp) -> AsyncIterator[bytes]:
-    """Nothing is painted and no key is taken. Yields what was typed ahead.
+async def lent(app: LongshoreApp, keys: list[Key]) -> AsyncIterator[bytes]:
+    """Nothing is painted and no key is taken. Yields what was typed ahead: `keys`, that are diverted.
 
     Raises Textual's `SuspendNotSupported` where there is no terminal to lend.
     """
     failed: BaseException | None = None
     driver = app._driver
-    with app.typed.diverted() as keys, app.batch_update():
+    with app.batch_update():
         if isinstance(driver, CountingDriver):
             driver.lending = True
         with app.suspend():

@@ -12,6 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from textual.events import Key
+
 from engine.model.world import ContainerRow
 from engine.stream import Stream
 from tui.lending import lent
@@ -28,12 +30,12 @@ SHELL = ("sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
 LEAVE = "Ctrl-P Ctrl-Q"
 """The detach keys, of both."""
 CANNOT_RUN = (126, 127)
-SOON = 1.0
+SOON = 10.0
 """Seconds within which the end of a container follows the end of its output."""
 
 
-async def shell(app: LongshoreApp, row: ContainerRow) -> Notice:
-    """Open a shell in a running container, and say how it ended. Raises `EngineError`."""
+async def shell(app: LongshoreApp, row: ContainerRow, keys: list[Key]) -> Notice:
+    """Open a shell in a running container, and say how it ended. `keys`: typed ahead. Raises `EngineError`."""
     docker = command("exec", row.name, {"command": SHELL}, app.docker)
     settings = {
         "Cmd": SHELL,
@@ -52,7 +54,7 @@ async def shell(app: LongshoreApp, row: ContainerRow) -> Notice:
         await app.engine.exec_resize(exec_id, width, height)
 
     hint = f"A shell in {row.name}. exit or Ctrl-D ends it; {LEAVE} leaves it running."
-    left = await _talk(app, stream, hint, docker, tty=True, stdin=True, resize=resize)
+    left = await _talk(app, stream, keys, hint, docker, tty=True, stdin=True, resize=resize)
     seen = await app.engine.exec_inspect(exec_id)
     took = duration((time.monotonic() - began) * 1000)
     if left:
@@ -64,8 +66,8 @@ async def shell(app: LongshoreApp, row: ContainerRow) -> Notice:
     return Notice(command=docker, text=f"the shell in {row.name} ended with exit code {code} after {took}", tone=_tone(code))
 
 
-async def attach(app: LongshoreApp, row: ContainerRow) -> Notice:
-    """Join the container's own streams, and say whether it was left or has ended. Raises `EngineError`."""
+async def attach(app: LongshoreApp, row: ContainerRow, keys: list[Key]) -> Notice:
+    """Join the container's own streams, and say whether it was left or has ended. `keys`: typed ahead. Raises `EngineError`."""
     docker = command("attach", row.name, program=app.docker)
     stream = await app.engine.attach(row.id, stdin=row.stdin)
 
@@ -79,7 +81,7 @@ async def attach(app: LongshoreApp, row: ContainerRow) -> Notice:
     leave = f"{LEAVE if row.terminal and row.stdin else 'Ctrl-C'} leaves it running"
     deaf = "" if row.stdin else " It takes no input: it was made without --interactive."
     hint = f"Attached to {row.name}. {leave}.{deaf}"
-    left = await _talk(app, stream, hint, docker, tty=row.terminal, stdin=row.stdin, resize=resize)
+    left = await _talk(app, stream, keys, hint, docker, tty=row.terminal, stdin=row.stdin, resize=resize)
     if left:
         return Notice(command=docker, text=f"left {row.name}; it goes on", tone="good")
     try:
@@ -93,6 +95,7 @@ async def attach(app: LongshoreApp, row: ContainerRow) -> Notice:
 async def _talk(
     app: LongshoreApp,
     stream: Stream,
+    keys: list[Key],
     hint: str,
     docker: str,
     *,
@@ -102,7 +105,7 @@ async def _talk(
 ) -> bool:
     """Hand the terminal over until the session ends, or is left: then true."""
     try:
-        async with lent(app) as ahead:
+        async with lent(app, keys) as ahead:
             sys.stdout.write(f"{hint}\n$ {docker}\n")
             sys.stdout.flush()
             if ahead and stdin:

@@ -11,9 +11,11 @@ from textual.geometry import Region
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow, World
-from tests.tui.piloting import chosen, dashboard, on_screen, until
-from tests.tui.scripted import ScriptedEngine, row, sample, sampled
+from tests.tui.piloting import choose, chosen, dashboard, main, on_screen, until
+from tests.tui.scripted import ScriptedEngine, message, row, sample, sampled
 from tui.app import LongshoreApp
+from tui.panes.details import DetailsPane
+from tui.panes.processes import ProcessesTab
 from tui.view import containers
 from tui.view.figures import Meter
 from tui.view.scene import Scene
@@ -102,3 +104,46 @@ async def test_only_visible_rows_are_built(monkeypatch: pytest.MonkeyPatch) -> N
     async with dashboard(ScriptedEngine(World(containers={r.id: r for r in rows}))) as (_app, pilot):
         await pilot.pause(0.1)
         assert 5 < len(set(built)) < 60
+
+
+@pytest.mark.parametrize("label", ["Health", "Processes", "Inspect"])
+async def test_an_open_tab_costs_nothing_while_nothing_changes(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    monkeypatch.setattr(ProcessesTab, "every", 0.05)
+    async with dashboard(engine) as (app, pilot):
+        await choose(pilot, app, "web")
+        main(app).query_one(DetailsPane).open(label)
+        await until(pilot, lambda: len(main(app).query_one(DetailsPane).tab.lines) > 3)
+        await pilot.pause(0.2)
+        regions, asked = Regions(monkeypatch), len(engine.calls)
+        for _ in range(4):
+            main(app).query_one(DetailsPane).touch()
+            await pilot.pause(0.15)
+        assert label != "Processes" or len(engine.calls) > asked + 2
+        assert [marked for marked in regions.marked if marked[0] == f"tab-{label.lower()}"] == []
+
+
+async def test_a_changed_process_repaints_its_cells(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProcessesTab, "every", 0.05)
+    async with dashboard(engine) as (app, pilot):
+        await choose(pilot, app, "web")
+        main(app).query_one(DetailsPane).open("Processes")
+        await until(pilot, lambda: on_screen(app, "nginx: cache manager"))
+        regions = Regions(monkeypatch)
+        rows = engine.processes.processes
+        engine.processes = replace(engine.processes, processes=((*rows[0][:4], "33.3", *rows[0][5:]), *rows[1:]))
+        await until(pilot, lambda: on_screen(app, "33.3"))
+        marked = [region for id, region in regions.marked if id == "tab-processes"]
+        assert len(marked) == 1 and marked[0] and marked[0].height == 1 and marked[0].width <= 5
+
+
+async def test_events_cost_nothing_while_nothing_happens(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.happen(message("start", engine.find("web")))
+    async with dashboard(engine) as (app, pilot):
+        await pilot.press("E")
+        await until(pilot, lambda: on_screen(app, "start"))
+        await pilot.pause(0.2)
+        regions = Regions(monkeypatch)
+        await pilot.pause(0.5)
+        assert [marked for marked in regions.marked if marked[0] == "events"] == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 from textual import on, work
 from textual.app import SuspendNotSupported
+from textual.events import Key
 from textual.screen import Screen
 
 from engine.model.errors import EngineError
@@ -42,7 +44,7 @@ _ABOUT = {
 }
 
 
-Session = Callable[["LongshoreApp", ContainerRow], Awaitable[Notice]]
+Session = Callable[["LongshoreApp", ContainerRow, list[Key]], Awaitable[Notice]]
 """Hands the terminal over, and says how that ended."""
 
 
@@ -163,14 +165,16 @@ class Deeds(Screen[None]):
         elif row.status is not Status.RUNNING:
             app.say(f"cannot {what} {row.name}: it is {row.status}; s starts it", "warn")
         else:
-            self._talk(row, session)
+            ahead = ExitStack()
+            self._talk(row, session, ahead.enter_context(app.typed.diverted()), ahead)
 
     @work(group="session")
-    async def _talk(self, row: ContainerRow, session: Session) -> None:
+    async def _talk(self, row: ContainerRow, session: Session, keys: list[Key], ahead: ExitStack) -> None:
+        """`keys`: what is typed from now on is meant for the session. If none comes about, it is meant for nobody."""
         app = self.longshore
-        with app.typed.held():
+        with ahead:
             try:
-                app.notice = await session(app, row)
+                app.notice = await session(app, row, keys)
             except SuspendNotSupported:
                 app.say("there is no terminal here that could be handed over", "bad")
             except (EngineError, OSError) as error:

@@ -26,8 +26,8 @@ _TONES = {
 
 
 def internal(message: Message) -> bool:
-    """Commands run inside a container: health probes, most of them, and many."""
-    return message.action.startswith("exec_")
+    """Commands run inside a container, most of them health probes, and looks at its processes: many, and nothing changes."""
+    return message.action.startswith("exec_") or message.action == "top"
 
 
 def seen(messages: Iterable[Message], query: str, *, execs: bool) -> list[Message]:
