@@ -123,9 +123,11 @@ async def _serve(
     engine = Engine(host, networks, defaults)
     engine.on_shutdown = ask
     async with AsyncExitStack() as stack:
-        await _bring_up(engine, stack)
+        execs = Execs(engine)
+        stack.push_async_callback(execs.close)
+        await _bring_up(engine, execs, stack)
         stack.enter_context(_pidfile(config.pid_path))
-        await stack.enter_async_context(serving(engine, config.sockets, config.group))
+        await stack.enter_async_context(serving(engine, execs, config.sockets, config.group))
         log.info("longshored %s serves %s", __version__, ", ".join(config.sockets))
         notify("READY=1")
         all_goes = await asked
@@ -142,7 +144,7 @@ def _raise_limits() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _bring_up(engine: Engine, stack: AsyncExitStack) -> None:
+async def _bring_up(engine: Engine, execs: Execs, stack: AsyncExitStack) -> None:
     """Recover, then let the monitors begin. They end before the engine does."""
     host = engine.host
     row = EngineRow(
@@ -153,7 +155,6 @@ async def _bring_up(engine: Engine, stack: AsyncExitStack) -> None:
         memory=psutil.virtual_memory().total,
     )
     engine.hub.publish(EngineChanged(engine=row))
-    execs = Execs(engine)
     exits, restarts, health, samples = Exits(engine), Restarts(engine), Health(engine, execs), Samples(engine)
     await recover(engine)
     await execs.recover()

@@ -7,11 +7,12 @@ import logging
 from aiohttp import hdrs, web
 
 from engine import API_VERSION, MIN_API_VERSION, __version__
-from engine.api import containers, images, logs, networks, stats, system, unbuilt, watch
+from engine.api import attach, containers, execs, images, logs, networks, stats, system, unbuilt, watch
 from engine.api.query import MAX_BODY
-from engine.api.reply import ENGINE, Handler, answer, api_version, version_of
+from engine.api.reply import ENGINE, EXECS, Handler, answer, api_version, version_of
 from engine.core import Engine
 from engine.model.errors import EngineError, Invalid
+from engine.sessions.execs import Execs
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,12 @@ HEADERS = {
 }
 
 
-def build(engine: Engine) -> web.Application:
+def build(engine: Engine, its_execs: Execs) -> web.Application:
     """All routes on an engine."""
     app = web.Application(middlewares=[errors, gate], client_max_size=MAX_BODY)
-    app[ENGINE] = engine
+    app[ENGINE], app[EXECS] = engine, its_execs
     app.on_response_prepare.append(_add_headers)
-    for nouns in (system, containers, logs, images, networks, stats, unbuilt):
+    for nouns in (system, containers, attach, execs, logs, images, networks, stats, unbuilt):
         for method, path, handler in nouns.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9]+[.][0-9]+}" + path, handler)

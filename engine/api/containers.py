@@ -9,13 +9,14 @@ from typing import Any
 from aiohttp import web
 
 from engine.api import gates, listing, wire
-from engine.api.query import body, flag, integer
-from engine.api.reply import Routes, answer, api_version, engine_of, line, stream
+from engine.api.query import body, flag, integer, screen
+from engine.api.reply import Routes, answer, api_version, engine_of, execs_of, line, stream
 from engine.core import Engine
 from engine.model.container import Container
 from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
 from engine.model.image import Image
 from engine.model.status import Verb
+from engine.sessions import attach as terminal
 from engine.spec.legality import check_condition
 
 STARTED_EMPTY = 7
@@ -83,7 +84,7 @@ async def _check_platform(request: web.Request, name: str, platform: str) -> Non
 async def inspect(request: web.Request) -> web.Response:
     """GET /containers/{name}/json"""
     engine, c = engine_of(request), _container(request)
-    shown = wire.container_inspect(c, engine.host.facts)
+    shown = wire.container_inspect(c, engine.host.facts) | {"ExecIDs": execs_of(request).of(c) or None}
     if flag(request, "size"):
         image = next((image for image in await engine.images() if image.id == c.image), None)
         shown |= await _sizes(engine, c, image)
@@ -112,6 +113,43 @@ async def stop(request: web.Request) -> web.Response:
     except (Invalid, NotFound, Conflict) as error:
         # dockerd answers 500 to whatever goes wrong inside a stop.
         raise EngineError(error.message, error.hint) from error
+
+
+async def restart(request: web.Request) -> web.Response:
+    """POST /containers/{name}/restart"""
+    signal = request.query.get("signal", "") if api_version(request) >= (1, 42) else ""
+    seconds = integer(request, "t")
+    _container(request)
+    try:
+        return await _do(request, Verb.RESTART, signal=signal, t=seconds)
+    except EngineError as error:
+        # dockerd answers 500 to whatever goes wrong inside a restart.
+        raise EngineError(error.message, error.hint) from error
+
+
+async def rename(request: web.Request) -> web.Response:
+    """POST /containers/{name}/rename"""
+    return await _do(request, Verb.RENAME, name=request.query.get("name", ""))
+
+
+async def update(request: web.Request) -> web.Response:
+    """POST /containers/{name}/update"""
+    settings = await body(request)
+    done = await engine_of(request).do(Verb.UPDATE, _name(request), {"body": settings})
+    return answer({"Warnings": list(done.warnings) or None})
+
+
+async def top(request: web.Request) -> web.Response:
+    """GET /containers/{name}/top"""
+    found = await engine_of(request).top(_name(request), request.query.get("ps_args", "") or "-ef")
+    return answer({"Titles": found.titles, "Processes": found.processes})
+
+
+async def resize(request: web.Request) -> web.Response:
+    """POST /containers/{name}/resize"""
+    height, width = screen(request)
+    await terminal.resize(engine_of(request), _name(request), width, height)
+    return web.Response()
 
 
 async def kill(request: web.Request) -> web.Response:
@@ -167,6 +205,11 @@ ROUTES: Routes = (
     ("GET", "/containers/{name}/json", inspect),
     ("POST", "/containers/{name}/start", start),
     ("POST", "/containers/{name}/stop", stop),
+    ("POST", "/containers/{name}/restart", restart),
+    ("POST", "/containers/{name}/rename", rename),
+    ("POST", "/containers/{name}/update", update),
+    ("GET", "/containers/{name}/top", top),
+    ("POST", "/containers/{name}/resize", resize),
     ("POST", "/containers/{name}/kill", kill),
     ("POST", "/containers/{name}/pause", pause),
     ("POST", "/containers/{name}/unpause", unpause),

@@ -32,6 +32,17 @@ def integer(request: web.Request, name: str) -> int | None:
     return int(text)
 
 
+def screen(request: web.Request) -> tuple[int, int]:
+    """Rows and columns of a terminal, `h` and `w`. Raises `Invalid`."""
+    found = []
+    for name in ("h", "w"):
+        text = request.query.get(name, "")
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise Invalid(f"cannot read {name}={text!r} as a terminal's size", "give h and w, its rows and columns")
+        found.append(int(text))
+    return found[0], found[1]
+
+
 NANO = 1_000_000_000
 _PARTS = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(h|ms|m|s|us|µs|ns)")
 _UNITS = {"h": 3600 * NANO, "m": 60 * NANO, "s": NANO, "ms": 1_000_000, "us": 1_000, "µs": 1_000, "ns": 1}

@@ -12,11 +12,13 @@ from aiohttp import hdrs, web
 
 from engine import API_VERSION
 from engine.core import Engine
+from engine.sessions.execs import Execs
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+EXECS: web.AppKey[Execs] = web.AppKey("execs", Execs)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = tuple[tuple[str, str, Handler], ...]
@@ -25,6 +27,10 @@ Routes = tuple[tuple[str, str, Handler], ...]
 
 def engine_of(request: web.Request) -> Engine:
     return request.app[ENGINE]
+
+
+def execs_of(request: web.Request) -> Execs:
+    return request.app[EXECS]
 
 
 def version_of(text: str) -> tuple[int, ...]:

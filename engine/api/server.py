@@ -16,6 +16,7 @@ from engine.api.app import build
 from engine.core import Engine
 from engine.host.threads import short
 from engine.model.errors import Conflict, EngineError, Forbidden, HostFailed, Invalid
+from engine.sessions.execs import Execs
 
 MODE = 0o660
 """The socket is root's power: whoever can write to it can become root."""
@@ -90,14 +91,14 @@ def answers(path: str) -> bool:
 
 
 @asynccontextmanager
-async def serving(engine: Engine, paths: Sequence[str], group: str = "") -> AsyncIterator[None]:
+async def serving(engine: Engine, execs: Execs, paths: Sequence[str], group: str = "") -> AsyncIterator[None]:
     """Serve an engine on Unix sockets; when the block is left they are closed and removed.
 
     A request whose client has gone is cancelled, so that watches and log readers free what they hold. Operations belong to
     the engine and are not touched by it.
     """
     async with AsyncExitStack() as stack:
-        runner = web.AppRunner(build(engine), handler_cancellation=True, access_log=None, shutdown_timeout=GOODBYE)
+        runner = web.AppRunner(build(engine, execs), handler_cancellation=True, access_log=None, shutdown_timeout=GOODBYE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         for path in paths:

@@ -8,23 +8,12 @@ from engine.api.reply import Routes
 from engine.model.errors import NotBuilt
 
 PATHS = """
-GET    /containers/{name}/top
 GET    /containers/{name}/changes
 GET    /containers/{name}/export
-POST   /containers/{name}/resize
-POST   /containers/{name}/restart
-POST   /containers/{name}/update
-POST   /containers/{name}/rename
-POST   /containers/{name}/attach
-GET    /containers/{name}/attach/ws
 HEAD   /containers/{name}/archive
 GET    /containers/{name}/archive
 PUT    /containers/{name}/archive
 POST   /containers/prune
-POST   /containers/{name}/exec
-POST   /exec/{id}/start
-POST   /exec/{id}/resize
-GET    /exec/{id}/json
 POST   /commit
 POST   /images/create
 GET    /images/search

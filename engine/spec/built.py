@@ -28,8 +28,12 @@ BUILT: Mapping[type, frozenset[str]] = {
             "Domainname",
             "User",
             "ExposedPorts",  # Says which ports could be published; publishing is PortBindings.
-            "AttachStdout",  # A wish of the client's attach, not of the container.
+            "AttachStdin",  # A wish of the client's attach, not of the container.
+            "AttachStdout",
             "AttachStderr",
+            "Tty",
+            "OpenStdin",
+            "StdinOnce",
             "Env",
             "Cmd",
             "Healthcheck",
@@ -51,7 +55,7 @@ BUILT: Mapping[type, frozenset[str]] = {
             "LogConfig",
             "AutoRemove",
             "RestartPolicy",
-            "ConsoleSize",  # Of a terminal; a container with one is refused below.
+            "ConsoleSize",
             "Annotations",
             "CapAdd",
             "CapDrop",
@@ -94,10 +98,6 @@ BUILT: Mapping[type, frozenset[str]] = {
 
 REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
     Config: {
-        "AttachStdin": (asked, "containers have no standard input"),
-        "OpenStdin": (asked, "containers have no standard input"),
-        "StdinOnce": (asked, "containers have no standard input"),
-        "Tty": (asked, "containers have no terminal"),
         "Volumes": (asked, "containers have no volumes"),
         "MacAddress": (asked, "the MAC address is chosen by the engine"),
     },

@@ -6,7 +6,7 @@ beside `HostConfig` instead of into it; they still count.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from engine.model.errors import Invalid
 from engine.model.settings import Config, CreateBody, Healthcheck, HostConfig, LogConfig, RestartPolicy, Ulimit
 from engine.spec.merge import words
+
+S = TypeVar("S", bound=Struct)
 
 LARGEST = 2**63 - 1
 """Go reads integers into 64 bits."""
@@ -62,6 +64,17 @@ def decode_create(raw: bytes) -> CreateBody:
     body = replace(body, cmd=_tuple(body.cmd), entrypoint=_tuple(body.entrypoint))
     check_modes(body, body.host_config)
     return body
+
+
+def decode_as(kind: type[S], value: Any) -> S:
+    """A JSON object as `kind`, keys in any case. Raises `Invalid`, naming the field."""
+    _check_integers(value, "$")
+    if not isinstance(value, dict):
+        raise Invalid("the request's body is no JSON object", "send the settings as a JSON object")
+    try:
+        return msgspec.convert(_as_go(value, kind), kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"the request's body has a wrong type: {error}", "send the type the Engine API asks for") from error
 
 
 def _tuple(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:

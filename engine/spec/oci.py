@@ -77,7 +77,7 @@ def build(c: Container, facts: Facts, user: User, root: str, netns: str, directo
         "ociVersion": OCI_VERSION,
         "root": {"path": root, "readonly": hc.readonly_rootfs},
         "hostname": hostname(c.config, c.id),
-        "process": process(c, facts, user, (c.path, *c.args)),
+        "process": process(c, facts, user, (c.path, *c.args), terminal=c.config.tty, size=hc.console_size),
         "mounts": _mounts(hc, directory),
         "linux": linux,
     }
@@ -86,16 +86,31 @@ def build(c: Container, facts: Facts, user: User, root: str, netns: str, directo
     return spec
 
 
-def process(c: Container, facts: Facts, user: User, args: tuple[str, ...]) -> Object:
-    """A process in the container: its own command, or a probe's."""
+def process(
+    c: Container,
+    facts: Facts,
+    user: User,
+    args: tuple[str, ...],
+    *,
+    terminal: bool = False,
+    size: tuple[int, int] | None = None,
+    env: tuple[str, ...] = (),
+    cwd: str = "",
+    privileged: bool = False,
+) -> Object:
+    """A process in the container: its own command, or an exec's.
+
+    `size`: rows and columns of its terminal. `env`: beside the container's. `cwd` empty: the container's. `privileged`: with
+    every capability that the engine can give.
+    """
     hc = c.host_config
-    held = list(_capabilities(hc, facts))
+    held = list(facts.capabilities if privileged else _capabilities(hc, facts))
     found: Object = {
-        "terminal": False,
+        "terminal": terminal,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(dict.fromkeys((user.gid, *user.groups)))},
         "args": list(args),
-        "env": environment(c),
-        "cwd": c.config.working_dir or "/",
+        "env": environment(c, terminal=terminal, more=env),
+        "cwd": cwd or c.config.working_dir or "/",
         # No inheritable and no ambient ones: a program without file capabilities must not gain any by execve.
         "capabilities": {"bounding": held, "effective": held, "permitted": held},
         "rlimits": [
@@ -107,13 +122,18 @@ def process(c: Container, facts: Facts, user: User, args: tuple[str, ...]) -> Ob
     if hc.oom_score_adj or "CAP_SYS_RESOURCE" in facts.capabilities:
         # 0 may be lower than the engine's own score, and without that capability a score can only be raised.
         found["oomScoreAdj"] = hc.oom_score_adj
+    if terminal and size and any(size):
+        found["consoleSize"] = {"height": size[0], "width": size[1]}
     return found
 
 
-def environment(c: Container) -> list[str]:
-    """PATH and HOSTNAME, then the config's entries: the same name replaces, a name without `=` unsets."""
-    found = {"PATH": PATH, "HOSTNAME": f"HOSTNAME={hostname(c.config, c.id)}"}
-    for entry in c.config.env or ():
+def environment(c: Container, *, terminal: bool = False, more: tuple[str, ...] = ()) -> list[str]:
+    """PATH, HOSTNAME, with a terminal TERM; then the config's entries and `more`.
+
+    The same name replaces, a name without `=` unsets.
+    """
+    found = {"PATH": PATH, "HOSTNAME": f"HOSTNAME={hostname(c.config, c.id)}"} | ({"TERM": "TERM=xterm"} if terminal else {})
+    for entry in (*(c.config.env or ()), *more):
         name, equals, _ = entry.partition("=")
         if equals:
             found[name] = entry

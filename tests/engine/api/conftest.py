@@ -17,6 +17,7 @@ from engine.api.server import serving
 from engine.client import Client
 from engine.core import Engine
 from engine.host.simulated_world import SimulatedWorld
+from engine.sessions.execs import Execs
 from tests.engine.worlds import BODY, engine_on, settle
 
 
@@ -60,7 +61,7 @@ async def serve(directory: Path) -> AsyncIterator[Served]:
     engine = await engine_on(world)
     path = str(directory / "e.sock")
     async with (
-        serving(engine, [path]),
+        serving(engine, Execs(engine), [path]),
         aiohttp.ClientSession("http://engine", connector=aiohttp.UnixConnector(path)) as session,
     ):
         yield Served(engine, world, path, session)

@@ -14,6 +14,7 @@ import pytest
 
 from engine.api.server import answers, listen, serving
 from engine.model.errors import Conflict, EngineError, Forbidden, HostFailed, Invalid
+from engine.sessions.execs import Execs
 from tests.engine.api.conftest import Served
 
 
@@ -85,14 +86,14 @@ def test_a_path_that_cannot_be(tmp_path: Path, path: str) -> None:
 
 async def test_leaving_removes_the_sockets_it_made(served: Served, tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in ("one", "deep/er/two")]
-    async with serving(served.engine, paths):
+    async with serving(served.engine, Execs(served.engine), paths):
         assert all(answers(path) for path in paths)
     assert not any(os.path.exists(path) for path in paths)
 
 
 async def test_a_successors_socket_is_left_alone(served: Served, tmp_path: Path) -> None:
     path = tmp_path / "s"
-    async with serving(served.engine, [str(path)]):
+    async with serving(served.engine, Execs(served.engine), [str(path)]):
         path.unlink()
         with listening(path):
             inode = path.stat().st_ino
@@ -102,6 +103,6 @@ async def test_a_successors_socket_is_left_alone(served: Served, tmp_path: Path)
 async def test_a_socket_that_cannot_be_leaves_none_behind(served: Served, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(EngineError):
-        async with serving(served.engine, [str(tmp_path / "good"), str(tmp_path / "taken")]):
+        async with serving(served.engine, Execs(served.engine), [str(tmp_path / "good"), str(tmp_path / "taken")]):
             raise HostFailed("served on half of the sockets")
     assert not (tmp_path / "good").exists()
