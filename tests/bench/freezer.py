@@ -63,6 +63,8 @@ async def _measure(place: EngineProcess, version: int) -> list[float]:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+            for id in ids:
+                await client.do("remove", id, {"force": True})
 
 
 def _switch(place: EngineProcess, id: str, version: int) -> Path:
