@@ -212,7 +212,7 @@ COLUMNS: dict[str, Column] = {
     "memory": Column("MEM", _memory, 11),
     "net": Column("NET", _net, 13),
     "freezer": Column("FREEZER", _freezer, 7, 20),
-    "health": Column("HEALTH", _health, 6, 15),
+    "health": Column("HEALTH", _health, 6, 16),
     "probes": Column("PROBES", _probes, 6),
     "state": Column("STATE", _state, 7, 10),
     "restarts": Column("↻", _restarts, 4),
