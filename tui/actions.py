@@ -46,6 +46,7 @@ def _verb(name: str, keys: str, label: str, help: str, *verbs: Verb) -> Action:
     return Action(name, keys, label, help, _DO, verbs, changes=True, bulk=True, footer=True)
 
 
+# Textual hears Alt and a digit as what they write on a Mac, unless the terminal speaks Kitty's protocol: `¡ ™ £ ¢`.
 ACTIONS = (
     Action("new", "n", "new", "Make a container: image, name, command, health check", _DO, changes=True, footer=True),
     _verb("start_stop", "s", "start", "Start the container, or stop it", Verb.STOP, Verb.START),
@@ -78,10 +79,10 @@ ACTIONS = (
     Action("palette", "colon", "palette", "Find a command by name (also Ctrl-P)", footer=True, shown=":"),
     Action("help", "question_mark,f1", "help", "Show this help", footer=True, shown="?"),
     Action("leave", "q", "quit", "Close the dashboard; engine and containers go on"),
-    Action("pane(1)", "1,alt+1", "containers", "Go to the containers", _MOVE, shown="1 Alt-1"),
-    Action("pane(2)", "2,alt+2", "layers", "Go to the layers", _MOVE, shown="2 Alt-2"),
-    Action("pane(3)", "3,alt+3", "networks", "Go to the networks", _MOVE, shown="3 Alt-3"),
-    Action("pane(4)", "4,alt+4", "details", "Go to the tabs: Steps, Logs, Health, Processes, Inspect", _MOVE, shown="4 Alt-4"),
+    Action("pane(1)", "1,alt+1,inverted_exclamation_mark", "containers", "Go to the containers", _MOVE, shown="1 Alt-1"),
+    Action("pane(2)", "2,alt+2,trade_mark_sign", "layers", "Go to the layers", _MOVE, shown="2 Alt-2"),
+    Action("pane(3)", "3,alt+3,pound_sign", "networks", "Go to the networks", _MOVE, shown="3 Alt-3"),
+    Action("pane(4)", "4,alt+4,cent_sign", "details", "Go to the tabs: Steps, Logs and so on", _MOVE, shown="4 Alt-4"),
     Action("turn(1)", "tab", "next pane", "Next pane", _MOVE, shown="Tab"),
     Action("turn(-1)", "shift+tab", "previous pane", "Previous pane", _MOVE, shown="Shift-Tab"),
     Action("tab(1)", "right_square_bracket", "next tab", "Next tab", _MOVE, shown="]"),

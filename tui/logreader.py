@@ -140,14 +140,18 @@ class LogReader:
                 yield said, rest
 
     async def older(self) -> None:
-        """Fetch what was said before the oldest line that is there. Raises `EngineError`."""
+        """Fetch what was said before the oldest line that is there. Raises `EngineError`.
+
+        An engine counts lines from the end of a log, so nothing older is found while we do not know how far that is:
+        where a view is held in a flood.
+        """
         if self._looking_back:
             return
         self._looking_back = True
         try:
             for reading in self.readings:
                 older = await self._before(reading)
-                reading.complete = not older
+                reading.complete = not older and self.book.room > 0
                 self.book.before(older)
         finally:
             self._looking_back = False

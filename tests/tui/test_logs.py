@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual._xterm_parser import XTermParser
 from textual.geometry import Region
 from textual.pilot import Pilot
 
@@ -119,6 +120,8 @@ async def test_a_held_view_stays_in_a_flood_which_is_read_on_later(
         engine.say("db", *counted(500, start=60))
         await until(pilot, lambda: "↓ 60 new lines below, and more" in foot(app))
         assert shown(app) == before
+        await press(pilot, "g", "k")
+        assert on_screen(app, "older lines: docker logs db")
         await press(pilot, "f")
         await until(pilot, lambda: shown(app)[-1] == "  line 559")
         assert len(tab(app).page.entries) == 60
@@ -278,6 +281,10 @@ async def test_time_windows_ask_anew_and_the_panes_are_with_alt(engine: Scripted
         await press(pilot, "0")
         await until(pilot, lambda: engine.queries[-1]["since"] is None and "  recent" in shown(app))
         assert main(app).active == 4
+        for number in (3, 4, 2):
+            (key,) = XTermParser().feed(f"\x1b{number}")  # as a terminal sends Alt and a digit
+            await press(pilot, key.key)  # type: ignore[attr-defined]
+            assert main(app).active == number
         await press(pilot, "alt+3")
         assert main(app).active == 3
         await press(pilot, "1")

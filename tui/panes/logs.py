@@ -112,7 +112,8 @@ class LogsTab(Tab, LogSheet):
 
     def older(self) -> None:
         """What was said before the oldest line there is."""
-        if len(self.reader.book.entries) >= logs.OLDEST:
+        full = len(self.reader.book.entries) >= logs.OLDEST or (self.state.full and not self.state.following)
+        if full:
             self._say(f"older lines: {self._longshore.docker} logs {self._named()}")
         elif self._wanted and not self.reader.complete:
             self.run_worker(self._older())

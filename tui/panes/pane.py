@@ -45,7 +45,7 @@ class Pane(Vertical):
         fresh = "" if scene.link.word == "live" else f" · {scene.link.sign} {scene.link.word}"
         room = self.outer_size.width - 6
         if self.screen.has_class("one"):
-            subtitle = f"1-4 Tab: other panes · {subtitle}" if subtitle else "1-4 Tab: other panes"
+            subtitle = f"Tab: other panes · {subtitle}" if subtitle else "Tab: other panes"
         titles = (shorten(f"{self.number} {title}{fresh}", room), shorten(subtitle, room))
         if titles != self._titles:
             self._titles = titles

@@ -125,7 +125,7 @@ class Book:
 
     def before(self, older: Sequence[Entry]) -> None:
         """Put what was said earlier in front."""
-        self.limit = min(max(self.limit, len(self.entries) + len(older)), OLDEST)
+        self.limit = min(self.limit + len(older), OLDEST)
         self.entries = [*older, *self.entries]
         self._order(self.entries)
 
