@@ -349,7 +349,8 @@ async def sighted(host: Host) -> set[Sighting]:
 async def within(seconds: float, wait: Any) -> bool:
     """Wait at most so long; False when the time ran out. The wait itself is cancelled, never a syscall."""
     try:
-        await asyncio.wait_for(wait, seconds)
+        async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 loses a cancellation that comes with the answer
+            await wait
     except TimeoutError:
         return False
     return True

@@ -179,7 +179,7 @@ class SimulatedTasks:
         self.world.pids += 1
         made = self.world.execs[id, exec_id] = SimulatedExec(self.world.pids)
         if not pipes.stdin:
-            made.exit.set_result(0)
+            self._end_exec(id, exec_id, 0)
         return made.pid
 
     async def wait_exec(self, id: str, exec_id: str) -> int:
@@ -233,6 +233,8 @@ class SimulatedTasks:
         made = self._exec(id, exec_id)
         if not made.exit.done():
             made.exit.set_result(status)
+            if streams := self.world.exec_streams.get((id, exec_id)):
+                streams.end()
 
     def on_exit(self, callback: Callable[[str, Exit], None]) -> None:
         self._exit_callbacks.append(callback)
