@@ -133,7 +133,7 @@ async def _serve(
         all_goes = await asked
         notify("STOPPING=1")
         if all_goes or not config.live_restore:
-            await end_all(engine)
+            await end_all(engine, patient=all_goes)
     await engine.close()
     return all_goes
 

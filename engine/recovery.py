@@ -8,7 +8,6 @@ import logging
 from msgspec.structs import replace
 
 from engine.core import FOREVER, Engine
-from engine.host import within
 from engine.model.container import Container
 from engine.model.errors import EngineError
 from engine.model.interface import NO_PARAMS
@@ -83,10 +82,14 @@ def start_up(engine: Engine) -> None:
             engine.spawn(engine.quietly(Verb.START, c.id))
 
 
-async def end_all(engine: Engine) -> None:
-    """Stop every container, as its own stop signal and grace time say. Nobody asked: restart policies still hold."""
+async def end_all(engine: Engine, *, patient: bool = False) -> None:
+    """Stop every container, as its own stop signal and grace time say. Nobody asked: restart policies still hold.
+
+    `patient`: however long it takes. Else those that take too long are left to the next engine.
+    """
     alive = [c for c in engine.ledger.records.values() if c.state.status.alive]
     most = max((grace(c, NO_PARAMS) for c in alive), key=lambda seconds: (seconds < 0, seconds), default=0.0)
-    stopped = asyncio.gather(*(engine.quietly(Verb.STOP, c.id, {"manual": False}) for c in alive))
-    if not await within(FOREVER if most < 0 else max(engine.defaults.shutdown_timeout, most + 5), stopped):
+    stops = [engine.spawn(engine.quietly(Verb.STOP, c.id, {"manual": False})) for c in alive]
+    seconds = FOREVER if patient or most < 0 else max(engine.defaults.shutdown_timeout, most + 5)
+    if stops and (await asyncio.wait(stops, timeout=seconds))[1]:
         log.warning("containers are left that did not end in time")

@@ -25,7 +25,7 @@ from tests.real.watching import POLITE, run, until, watching
 pytestmark = pytest.mark.timeout(300)
 
 TALKER = {"Image": "busybox", "Cmd": ["sh", "-c", "n=0; while :; do echo $n; n=$((n+1)); done"]}
-KILLS = 6
+KILLS = 4
 
 
 async def ended(client: Client, name: str, *statuses: Status) -> None:
@@ -44,12 +44,12 @@ async def end(place: EngineProcess) -> None:
 
 async def test_no_line_is_lost_when_the_engine_is_killed_under_load(spawn_engine: SpawnEngine) -> None:
     place = await spawn_engine()
-    names = ("one", "two", "three")
+    names = ("one", "two")
     async with place.client() as client:
         for name in names:
             await run(client, name, TALKER)
     for _ in range(KILLS):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.15)
         await place.kill9()
         await asyncio.sleep(0.2)  # they go on writing, until the pipes are full
         await place.start()
@@ -62,7 +62,7 @@ async def test_no_line_is_lost_when_the_engine_is_killed_under_load(spawn_engine
                 count += 1
             assert count > 1000
         pids = [(await client.inspect(name)).state.pid for name in names]
-        assert pids == [0, 0, 0]
+        assert pids == [0, 0]
 
 
 @pytest.mark.parametrize("leave", [kill9, end])
@@ -99,6 +99,9 @@ async def test_who_is_attached_and_who_runs_inside_go_on(spawn_engine: SpawnEngi
         exec_id = await client.exec_create("cat", {"Cmd": ["sh", "-c", "sleep 1; echo done > /done"], "AttachStdout": True})
         stream = await client.exec_start(exec_id)
         assert stream
+        async with asyncio.timeout(20):
+            while not (await client.exec_inspect(exec_id))["Pid"]:
+                await asyncio.sleep(0.01)
         await place.kill9()
         await stream.close()
     await place.start()
@@ -202,7 +205,8 @@ def pull_the_plug(place: EngineProcess) -> None:
         if path.startswith((place.root, place.run)):
             subprocess.run(["umount", "--lazy", path], check=True)
     for link in [path.name for path in Path("/sys/class/net", place.bridge, "brif").iterdir()]:
-        subprocess.run(["ip", "link", "delete", link], check=True)
+        # A cable goes with its namespace, sooner or later.
+        subprocess.run(["ip", "link", "delete", link], check=False, capture_output=True)
     subprocess.run(["ip", "link", "delete", place.bridge], check=True)
     subprocess.run(["nft", "delete", "table", "inet", place.bridge], check=False, capture_output=True)
     shutil.rmtree(place.run)

@@ -80,9 +80,7 @@ class Execs:
             raise Conflict(f"cannot begin exec {exec_id[:12]} in {id[:12]}: there is one of this id")
         exec = _Exec(id, exec_id)
         exec.started = asyncio.create_task(self._start(exec, process, pipes), name=f"start {exec}")
-        self._execs[id, exec_id] = exec
-        self._begun.set()
-        self._begun.clear()
+        self._keep(exec)
         try:
             return await asyncio.shield(exec.started)
         except asyncio.CancelledError:
@@ -140,9 +138,15 @@ class Execs:
         return exec
 
     def _add(self, id: str, exec_id: str) -> _Exec:
-        exec = self._execs[id, exec_id] = _Exec(id, exec_id)
+        exec = _Exec(id, exec_id)
         exec.started.set_result(0)
+        self._keep(exec)
         return exec
+
+    def _keep(self, exec: _Exec) -> None:
+        self._execs[exec.id, exec.exec_id] = exec
+        self._begun.set()
+        self._begun.clear()
 
     async def _start(self, exec: _Exec, process: dict[str, Any], pipes: Pipes) -> int:
         await check(pipes, f"start {exec}")
