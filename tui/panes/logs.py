@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast, overload
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from msgspec.structs import replace
 from textual.binding import BindingType
@@ -20,7 +20,7 @@ from tui.feed import PAINT_SECONDS
 from tui.logreader import LogReader, since
 from tui.panes.tab import SETTLE_SECONDS, Tab
 from tui.view import logs
-from tui.view.logs import Entry, Filter, Look, Page
+from tui.view.logs import Entry, Filter, Look, Page, Rows
 from tui.view.scene import Scene
 from tui.view.text import Line, line, wrap
 from tui.widgets.log import LogSheet
@@ -46,6 +46,7 @@ class LogsTab(Tab, LogSheet):
         self.state = logs.State()
         self.look_now = Look(width=80)
         self.page = Page((), self.look_now)
+        self.rows = Rows(self.page, None, None)
         self.here: Entry | None = None
         """The matching line a person stands on."""
         self.hits: list[int] = []
@@ -168,7 +169,7 @@ class LogsTab(Tab, LogSheet):
             of=len(self.reader.book.entries),
             containers=len(self.reader.ids),
         )
-        rows = _Rows(self, self._after())
+        self.rows = rows = Rows(self.page, pattern, self.here, self._after())
         held = self.page.where(*self._anchor) if self._anchor else 0
         self.place(rows, len(rows) if state.following else held, self._foot())
         self._drop_anchor()
@@ -305,7 +306,7 @@ class LogsTab(Tab, LogSheet):
 
     def _stand(self, index: int) -> None:
         """Go to an entry, and bring it into view."""
-        self.here = self.page.entries[index]
+        self.here = self.rows.here = self.page.entries[index]
         first, end = self.page.starts[index], self.page.starts[index + 1]
         top = int(self.scroll_y)
         if first < top or end > top + self.view_height:
@@ -391,30 +392,6 @@ class LogsTab(Tab, LogSheet):
 
     def _say(self, text: str, tone: str = "") -> None:
         self._longshore.say(text, tone)
-
-
-class _Rows(Sequence[Line]):
-    """The tab's lines, made when they are looked at."""
-
-    def __init__(self, tab: LogsTab, after: list[Line]) -> None:
-        self.tab, self.page, self.after = tab, tab.page, after
-        self.pattern = logs.matcher(tab.state.search)
-
-    def __len__(self) -> int:
-        return self.page.height + len(self.after)
-
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Line]: ...
-    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        if index >= self.page.height:
-            return self.after[index - self.page.height]
-        number, row = self.page.at(index)
-        entry = self.page.entries[number]
-        return self.page.look.line(entry, row, self.pattern, here=entry is self.tab.here)
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter
+from typing import overload
 
 from msgspec import Struct
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from engine.model.interface import LogLine
 from tui.view import ansi
+from tui.view.breaking import breaks, cut, marked, reach, width_over
 from tui.view.text import Line, Span, pad, width_of
 
 LINES = 10_000
@@ -284,77 +286,32 @@ class Page:
         return top + min(row, max(0, self.starts[min(index + 1, len(self.entries))] - top - 1))
 
 
-def breaks(text: str, width: int) -> tuple[int, ...]:
-    """Where rows of at most `width` cells begin: after a blank, or in a word wider than a row after a sign, or anywhere.
+class Rows(Sequence[Line]):
+    """A page's lines and what stands below them, made when they are looked at."""
 
-    A blank that no longer fits hangs over the edge.
-    """
-    if len(text) <= width and (text.isascii() or cell_len(text) <= width):
-        return (0,)
-    starts, at = [0], 0
-    while (end := reach(text, at, width)) < len(text):
-        at = _break(text, at, end)
-        if at >= len(text):
-            break
-        starts.append(at)
-    return tuple(starts)
+    def __init__(self, page: Page, found: re.Pattern[str] | None, here: Entry | None, after: Sequence[Line] = ()) -> None:
+        self.page, self.found, self.here, self.after = page, found, here, after
 
+    def __len__(self) -> int:
+        return self.page.height + len(self.after)
 
-_SIGNS = re.compile(r".*[/:,;=_.&?@-](?=.)", re.DOTALL)
-
-
-def _break(text: str, start: int, end: int) -> int:
-    blank = text.rfind(" ", start + 1, end + 1)
-    if blank > 0 and text[start:blank].strip():
-        return blank + 1
-    sign = _SIGNS.match(text, start, end)
-    return sign.end() if sign else end
-
-
-def reach(text: str, start: int, width: int) -> int:
-    """The index up to which text from `start` fits into `width` cells; at least one character further."""
-    if start >= len(text):
-        return len(text)
-    piece = text[start : start + width + 1]
-    if piece.isascii():
-        return start + min(len(piece), max(1, width))
-    rest = text[start : start + 4 * width + 4]
-    first = next((part for part in chop_cells(rest, width) if part), rest) if width else ""
-    return start + max(1, len(first))
-
-
-def width_over(text: str, start: int, end: int, width: int) -> bool:
-    """Does a blank hang over the edge?"""
-    return end - start > width // 2 and text[end - 1 : end] == " " and cell_len(text[start:end]) > width
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Line]: ...
+    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        if index >= self.page.height:
+            return self.after[index - self.page.height]
+        number, row = self.page.at(index)
+        entry = self.page.entries[number]
+        return self.page.look.line(entry, row, self.found, here=entry is self.here)
 
 
 def found_in(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
     """Where it matches; matches of nothing are none."""
     return (match.span() for match in pattern.finditer(text) if match.end() > match.start())
-
-
-def cut(line: Line, start: int, end: int) -> Line:
-    """The characters of a line from `start` up to `end`."""
-    parts: list[Span] = []
-    at = 0
-    for text, tone in line:
-        if at < end and at + len(text) > start:
-            parts.append(Span(text[max(0, start - at) : end - at], tone))
-        at += len(text)
-    return tuple(parts)
-
-
-def marked(line: Line, ranges: Iterable[tuple[int, int]]) -> Line:
-    """The line with the tone `found` in these ranges of characters."""
-    parts: list[Span] = []
-    at, length = 0, sum(len(span.text) for span in line)
-    for start, end in ranges:
-        start, end = max(at, start), min(end, length)
-        if start < end:
-            found = "".join(span.text for span in cut(line, start, end))
-            parts += [*cut(line, at, start), Span(found, "found")]
-            at = end
-    return (*parts, *cut(line, at, length))
 
 
 def stamp(time: datetime, form: str) -> str:

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from engine.model.interface import LogLine
 from tests.tui.view.test_ansi import foreign
 from tui.view import logs
-from tui.view.logs import NOTE, Book, Entry, Filter, Look, Page, State, as_text, breaks, matcher, status
+from tui.view.breaking import breaks
+from tui.view.logs import NOTE, Book, Entry, Filter, Look, Page, State, as_text, matcher, status
 from tui.view.text import Line, plain, width_of
 
 BEGAN = datetime(2026, 3, 1, 14, 0, 0, tzinfo=UTC)
