@@ -129,9 +129,10 @@ class Daemon:
                 process.send(SIGKILL)
                 await process.ended()
         if await short(self._sweep_files):
-            await long(end_all, self.address)
+            await end_all(self.address)
             for state in self._runc_root.glob("*/*"):
                 await delete(state.parent, state.name)  # of a task whose creation or deletion was cut off
+            await long(shutil.rmtree, self._state, ignore_errors=True)
             for directory in (self._runc_root, self._run, SHIM_SOCKETS):
                 await short(_remove_empty, directory)
             with suppress(OSError):

@@ -1,9 +1,10 @@
 """What a container may have although containerd tells of no task: a shim, and a container that runc knows.
 
-Every shim listens on a socket named by its container. When the engine dies at the wrong moment of a task's creation,
-containerd throws the bundle away while the new shim still waits for a reader of its log in there. It waits for ever, and
-the next creation of the task finds its socket, takes it for the shim, and hangs. It may be seen only seconds after the
-engine has died, on a busy machine.
+A shim is started by a helper, which makes the socket it listens on, named by its container, and hands it over. When the
+engine, or containerd, dies at the wrong moment of a task's creation, the helper goes on alone, and seconds later on a busy
+machine there is a shim that nobody has a use for. containerd may have thrown the bundle away while the shim still waits for
+a reader of its log in there; or it has found the shim, and has no task for it. It stays for ever, and the next creation of
+the task finds its socket, takes it for the shim, and hangs.
 
 When a shim is killed, containerd forgets the task at once and then has it cleaned up, by a program that looks like a shim:
 the container's processes still live for a moment, or for good where containerd is killed too. runc's own state tells.
@@ -15,7 +16,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.host import Task
-from engine.host.containerd.process import command, listener
+from engine.host.containerd.process import command
 from engine.host.threads import short
 from engine.host.tools import tell
 from engine.model.errors import EngineError
@@ -74,8 +74,8 @@ class Shim:
 class Remains:
     """Of the tasks in one namespace of one containerd.
 
-    `runc_root`: where runc keeps its state, with a directory for each namespace. `look` tells of a task as containerd sees
-    it, `thaw` writes the freezer's file.
+    `runc_root`: where runc keeps its state, with a directory for each namespace. `tasks` and `look` tell what containerd
+    sees, `thaw` writes the freezer's file.
     """
 
     def __init__(
@@ -83,52 +83,48 @@ class Remains:
         address: str,
         namespace: str,
         runc_root: str,
+        tasks: Callable[[], Awaitable[list[Task]]],
         look: Callable[[str], Awaitable[Task | None]],
         thaw: Callable[[str], Awaitable[None]],
     ) -> None:
         self._address = address
         self._namespace = namespace
         self._runc_root = Path(runc_root, namespace)
+        self._tasks = tasks
         self._look = look
         self._thaw = thaw
 
     async def clear(self, id: str) -> None:
         """End what the id has beside a task: its shim, and all that runs in the container. With a task: nothing."""
-        if not await short(self._exist, id) or await self._look(id):
+        socket, state = socket_of(self._address, self._namespace, id), self._runc_root / id
+        if not await short(lambda: socket.exists() or state.exists()) or await self._look(id):
             return
-        await short(self._end_shim, id)
-        if await short((self._runc_root / id).exists):
-            await self._thaw(id)  # on cgroup v1 only what runs can die
+        await self._thaw(id)  # on cgroup v1 only what runs can die
+        await end_all(self._address, lambda shim: self._ours(shim) and shim.option("-id") == id)
+        await short(socket.unlink, missing_ok=True)
+        if await short(state.exists):
             await delete(self._runc_root, id)
 
-    async def end_stranded(self) -> None:
-        """End the shims whose bundle is gone. Their sockets may be gone too."""
-        for shim in await short(self._stranded):
-            if await self._look(shim.option("-id")) is None:
-                await short(shim.end)
+    async def end_useless(self) -> None:
+        """End every shim without a task. Only while no task is being created."""
+        await self._end_without_task(self._ours)
 
     async def sweep(self) -> None:
-        """End stranded shims, now and when containerd has had the time to clear what was cut off."""
+        """End every shim whose bundle is gone, now and when containerd has had the time to clear what was cut off."""
         for seconds in (0.0, _CUT_OFF_SECONDS):
             await asyncio.sleep(seconds)
             with suppress(EngineError):  # containerd went away: this begins anew when it is back
-                await self.end_stranded()
+                await self._end_without_task(lambda shim: self._ours(shim) and shim.stranded())
 
-    def _exist(self, id: str) -> bool:
-        return socket_of(self._address, self._namespace, id).exists() or (self._runc_root / id).exists()
+    async def _end_without_task(self, which: Callable[[Shim], bool]) -> None:
+        if shims := [shim for shim in await short(_all, self._address) if which(shim) and not shim.cleans]:
+            known = {task.id for task in await self._tasks()}
+            for shim in shims:
+                if shim.option("-id") not in known:
+                    await short(shim.end)
 
-    def _end_shim(self, id: str) -> None:
-        path = socket_of(self._address, self._namespace, id)
-        with suppress(FileNotFoundError, ConnectionRefusedError):  # a socket that nobody listens on any more
-            pid = listener(str(path))
-            argv = command(pid) if pid else []
-            if id in argv:
-                Shim(pid, tuple(argv)).end()
-        path.unlink(missing_ok=True)
-
-    def _stranded(self) -> list[Shim]:
-        ours = (shim for shim in _all(self._address) if shim.option("-namespace") == self._namespace)
-        return [shim for shim in ours if not shim.cleans and shim.stranded()]
+    def _ours(self, shim: Shim) -> bool:
+        return shim.option("-namespace") == self._namespace
 
 
 def socket_of(address: str, namespace: str, id: str) -> Path:
@@ -141,20 +137,21 @@ async def delete(runc_root: Path, id: str) -> None:
     await tell("runc", "--root", str(runc_root), "delete", "--force", id)
 
 
-def end_all(address: str) -> None:
-    """End every shim of this containerd. Only where neither it nor any of their processes is left: nobody needs them.
+async def end_all(address: str, which: Callable[[Shim], bool] = lambda shim: True) -> None:
+    """End shims of this containerd, and wait until they are gone, and what it has begun to clean up after them.
 
     Looks again until there is none: what was seen may have started another one meanwhile.
     """
-    give_up = time.monotonic() + _CLEANERS_SECONDS
-    while shims := _all(address):
-        late = time.monotonic() > give_up
+    clock = asyncio.get_running_loop().time
+    give_up = clock() + _CLEANERS_SECONDS
+    while shims := [shim for shim in await short(_all, address) if which(shim)]:
+        late = clock() > give_up
         for shim in shims:
             if late or not shim.cleans:
-                shim.end()
+                await short(shim.end)
         if late:
             return
-        time.sleep(_AGAIN_SECONDS)
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def has_process(bundle: Path) -> bool:

@@ -87,7 +87,7 @@ class ContainerdTasks:
         self._options = any_of("containerd.runc.v1.Options", options.SerializeToString())
         self._client = Client(address, namespace)
         self._exits = Exits(self._client)
-        self._remains = Remains(address, namespace, runc_root, self.look, thaw)
+        self._remains = Remains(address, namespace, runc_root, self.all, self.look, thaw)
         self._execs = Execs(self._client)
         self._freezing = Freezing(self._client, self.look, freezer, freeze, thaw)
         self._streams = Streams(self._client, self._exits, self._execs)
@@ -99,7 +99,7 @@ class ContainerdTasks:
     async def connect(self, seconds: float = 30.0) -> None:
         """Reach containerd, and follow it from then on. Raises `Unavailable` when it does not answer in time."""
         await self._client.ready(seconds)
-        await self._remains.end_stranded()
+        await self._remains.end_useless()
         self._following = asyncio.create_task(self._follow(), name="containerd events")
 
     async def close(self) -> None:
