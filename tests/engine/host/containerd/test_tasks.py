@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -276,6 +279,47 @@ async def test_stranded_shim_is_ended_by_the_next_engine(kit: Kit, tmp_path: Pat
     bundle.rmdir()
     await (await another(kit)).close()
     assert await shim.wait() == -signal.SIGKILL
+    assert await kit.status(kept) == "running"
+
+
+@pytest.fixture
+async def shim(kit: Kit, tmp_path: Path) -> AsyncIterator[tuple[str, int]]:
+    """A real shim whose bundle is there and whose task never came, as when containerd dies in a creation: its id and pid."""
+    id = await kit.register("busybox", "true")
+    (tmp_path / "config.json").write_text(json.dumps(kit.spec(id, "busybox", "true")))
+    os.mkfifo(tmp_path / "log")
+    log = os.open(tmp_path / "log", os.O_RDWR)
+    arguments = ("-namespace", "longshore", "-id", id, "-address", kit.address, "start")
+    helper = await asyncio.create_subprocess_exec(
+        "containerd-shim-runc-v2", *arguments, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    out, _ = await helper.communicate()
+    assert str(socket_of(kit.address, "longshore", id)) in out.decode()
+    pid = int((await asyncio.to_thread(pgrep, id)).strip())
+    yield id, pid
+    os.close(log)
+    if started(pid):
+        os.kill(pid, signal.SIGKILL)
+
+
+def pgrep(word: str) -> str:
+    return subprocess.run(["pgrep", "-f", word], capture_output=True, text=True).stdout
+
+
+async def test_a_shim_without_a_task_goes_with_the_deletion(kit: Kit, shim: tuple[str, int]) -> None:
+    id, pid = shim
+    assert started(pid)
+    await kit.tasks.delete(id)
+    assert started(pid) is None
+    assert not socket_of(kit.address, "longshore", id).exists()
+
+
+async def test_a_shim_without_a_task_is_ended_by_the_next_engine(kit: Kit, shim: tuple[str, int]) -> None:
+    _, pid = shim
+    kept = await kit.sleeper()
+    await (await another(kit)).close()
+    while started(pid):
+        await asyncio.sleep(0.01)
     assert await kit.status(kept) == "running"
 
 
