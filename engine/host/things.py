@@ -100,7 +100,7 @@ class Task(Struct, frozen=True, kw_only=True):
     id: str
     pid: int
     status: str
-    """`created`, `running`, `stopped`, `paused` or `pausing`."""
+    """`created`, `running`, `stopped`, `paused` or `pausing`. In a list also `unknown`: its shim hangs, it may well live."""
     exit: Exit | None = None
 
 
