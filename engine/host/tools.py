@@ -16,7 +16,13 @@ from engine.model.errors import HostFailed, Unavailable
 SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 """Where programs are looked for: a login shell's PATH often lacks the sbin directories."""
 
-PACKAGES = {"nft": "nftables", "ps": "procps", "containerd": "containerd", "runc": "runc", "containerd-shim-runc-v2": "containerd"}
+PACKAGES = {
+    "nft": "nftables",
+    "ps": "procps",
+    "containerd": "containerd",
+    "runc": "runc",
+    "containerd-shim-runc-v2": "containerd",
+}
 """Debian's package for a program, for the remedy."""
 
 REMEDIES = {
