@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from tui.view.text import Line, Span
+
+JOINER, EMOJI = "\u200d", "\ufe0f"
+"""Zero width joiner, and variation selector 16, which may make the character before it wide."""
 
 
 def breaks(text: str, width: int) -> tuple[int, ...]:
@@ -15,7 +18,7 @@ def breaks(text: str, width: int) -> tuple[int, ...]:
 
     A blank that no longer fits hangs over the edge.
     """
-    if len(text) <= width and (text.isascii() or cell_len(text) <= width):
+    if len(text) <= (width if text.isascii() else width // 2):
         return (0,)
     starts, at = [0], 0
     while (end := reach(text, at, width)) < len(text):
@@ -38,15 +41,23 @@ def _break(text: str, start: int, end: int) -> int:
 
 
 def reach(text: str, start: int, width: int) -> int:
-    """The index up to which text from `start` fits into `width` cells; at least one character further."""
-    if start >= len(text):
-        return len(text)
+    """The index up to which text from `start` fits into `width` cells; at least one character further.
+
+    Joined characters are measured one by one, as a terminal shows them that cannot join, but are not parted.
+    """
     piece = text[start : start + width + 1]
     if piece.isascii():
         return start + min(len(piece), max(1, width))
-    rest = text[start : start + 4 * width + 4]
-    first = next((part for part in chop_cells(rest, width) if part), rest) if width else ""
-    return start + max(1, len(first))
+    used, end = 0, start
+    for index in range(start, len(text)):
+        char = text[index]
+        cells = 1 if char == EMOJI else cell_len(char)
+        if cells and char != EMOJI and text[index - 1 : index] != JOINER:
+            end = index
+        used += cells
+        if used > width:
+            return max(end, start + 1)
+    return len(text)
 
 
 def width_over(text: str, start: int, end: int, width: int) -> bool:

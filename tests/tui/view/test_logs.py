@@ -162,6 +162,11 @@ class TestRows:
             "jumps over",
         ]
 
+    def test_joined_characters_are_not_parted(self) -> None:
+        text = "👩\u200d🚀" * 10
+        starts = breaks(text, 10)
+        assert len(starts) > 1 and all(start % 3 == 0 for start in starts)
+
     def test_an_indent_is_no_place_to_break(self) -> None:
         assert breaks(" " * 8 + "x" * 40, 20)[1] == 20
 
