@@ -38,7 +38,7 @@ async def attach_raw(request: web.Request) -> web.StreamResponse:
             await attach(engine_of(request), request.match_info["name"], _wanted(request), take)
         except EngineError as error:
             # dockerd has the connection by now, and writes its answer by hand.
-            response = web.Response(status=error.status, text=f"{error}\r\n", content_type=RAW)
+            response = web.Response(status=error.status, body=f"{error}\r\n".encode(), content_type=RAW)
             response.force_close()
             return response
     return Taken()

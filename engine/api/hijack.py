@@ -3,6 +3,8 @@
 What aiohttp would do is in the way twice. Its protocol closes when the client has sent its last byte, so ours takes its
 place. And it cancels the handler when the connection is lost, though what the client had sent before may still wait to be
 read; so it hears of that only when the session is over. It must hear of it then: it holds the connection until it does.
+
+What a client sends before it has the head is taken for HTTP and lost. Docker's clients wait.
 """
 
 from __future__ import annotations
@@ -43,14 +45,11 @@ class Connection(asyncio.StreamReaderProtocol):
         self.gone = asyncio.Event()
         self.waiting = False
         self._hung_up: select.epoll | None = None
-        early, self._old._message_tail = self._old._message_tail, b""  # sent before it was told that it may
         self._transport.set_protocol(self)
         self._transport.resume_reading()
         self._reader.set_transport(self._transport)
         self._writer = asyncio.StreamWriter(self._transport, self, self._reader, loop)
         self._watch()
-        if early:
-            self._reader.feed_data(early)
         self._writer.write(_head(request, framed))
 
     # --- the peer ----------------------------------------------------------------------------------------------------

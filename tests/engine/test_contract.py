@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 
 from engine.client import Client
 from engine.core import Engine
+from engine.host import LogQuery
+from engine.model.container import Container, Probe
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotBuilt, NotFound
 from engine.model.frames import Changed, Frame, Gone, Snapshot, StepMoved, fold
-from engine.model.interface import EngineInterface
+from engine.model.interface import EngineInterface, LogLine, Top
 from engine.model.run import Mark, Move, Way
 from engine.model.status import Status
 from engine.model.world import World
@@ -197,6 +200,54 @@ async def test_logs(engine: EngineInterface) -> None:
     assert lines[0].time.tzinfo
     with pytest.raises(NotFound):
         await anext(engine.logs("nobody"))
+
+
+async def test_logs_between_two_times(engine: EngineInterface, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[LogQuery] = []
+    real = served.engine.host.stdio.read
+
+    def read(id: str, query: LogQuery) -> AsyncGenerator[LogLine, None]:
+        asked.append(query)
+        return real(id, query)
+
+    monkeypatch.setattr(served.engine.host.stdio, "read", read)
+    await make(engine)
+    since, until = datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+    assert [line async for line in engine.logs("web", since=since, until=until)]
+    (query,) = asked
+    assert (query.since, query.until) == (since, until)
+
+
+async def test_the_processes_of_a_container(engine: EngineInterface, served: Served) -> None:
+    await make(engine)
+    with pytest.raises(Conflict):
+        await engine.top("web")
+    await engine.do("start", "web")
+    pid = (await engine.inspect("web")).state.pid
+    assert await engine.top("web", "aux") == Top(titles=("PID", "CMD"), processes=((str(pid), "sleep 1000"),))
+    with pytest.raises(NotFound):
+        await engine.signal("web", 1, "HUP")
+    with pytest.raises(Invalid):
+        await engine.signal("web", pid, "LOUD")
+    await engine.signal("web", pid, "KILL")
+    assert await engine.wait("web") == 137
+
+
+async def test_a_probe_where_nobody_looks(engine: EngineInterface) -> None:
+    await make(engine)
+    with pytest.raises(Conflict, match="cannot probe web"):
+        await engine.probe("web")
+
+
+async def test_a_probe(engine: EngineInterface, served: Served) -> None:
+    result = Probe(start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 1, 2, tzinfo=UTC), exit_code=0, output="fine")
+
+    async def probe(c: Container) -> Probe:
+        return result
+
+    served.engine.on_probe = probe
+    await make(engine)
+    assert await engine.probe("web") == result
 
 
 async def test_two_watchers_see_the_same(engine: EngineInterface) -> None:

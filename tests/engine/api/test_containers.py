@@ -23,6 +23,9 @@ TABLE: dict[tuple[str, str], dict[Status, int]] = {
     ("DELETE", "/containers/web?force=1"): {C: 204, E: 204, R: 204, P: 204},
     ("GET", "/containers/web/json"): {C: 200, E: 200, R: 200, P: 200},
     ("GET", "/containers/web/logs?stdout=1"): {C: 200, E: 200, R: 200, P: 200},
+    ("POST", "/containers/web/restart"): {C: 204, E: 204, R: 204, P: 204},
+    ("POST", "/containers/web/rename?name=other"): {C: 204, E: 204, R: 204, P: 204},
+    ("GET", "/containers/web/top"): {C: 409, E: 409, R: 200, P: 200},
 }
 
 
@@ -55,6 +58,11 @@ async def test_the_table(served: Served, method: str, url: str, before: Status, 
         ("GET", "/containers/web/logs", 400),
         ("GET", "/containers/web/logs?stdout=0&stderr=false", 400),
         ("GET", "/containers/web/logs?stdout=1&since=yesterday", 400),
+        ("POST", "/containers/web/restart?t=soon", 500),
+        ("POST", "/containers/web/restart?signal=LOUD", 500),
+        ("POST", "/containers/web/rename", 400),
+        ("POST", "/containers/web/rename?name=web", 400),
+        ("POST", "/containers/web/rename?name=%20", 400),
         ("DELETE", "/containers/web?link=1", 501),
         ("GET", "/containers/json?limit=many", 500),
         ("GET", "/containers/json?filters=x", 400),
@@ -67,8 +75,8 @@ async def test_the_table(served: Served, method: str, url: str, before: Status, 
         ("GET", '/containers/json?filters={"before":["nobody"]}', 404),
         ("GET", '/containers/json?filters={"status":"running"}', 400),
         *((method, f"/containers/nobody{rest}", 404) for method, rest in (
-            *(("POST", f"/{verb}") for verb in ("start", "stop", "kill", "pause", "unpause", "wait")),
-            ("DELETE", ""), ("GET", "/json"), ("GET", "/logs?stdout=1"),
+            *(("POST", f"/{verb}") for verb in ("start", "stop", "kill", "pause", "unpause", "wait", "restart")),
+            ("POST", "/rename?name=other"), ("DELETE", ""), ("GET", "/json"), ("GET", "/logs?stdout=1"), ("GET", "/top"), ("POST", "/resize?h=1&w=1"),
         )),
     ],
 )  # fmt: skip
@@ -291,3 +299,28 @@ async def test_a_client_that_vanishes_cancels_no_operation(served: Served, monke
         await asked
     go.set()
     await until(lambda: served.engine.resolve("web").status is R)
+
+
+async def test_top(served: Served) -> None:
+    await REACH[R](served.engine)
+    pid = served.engine.resolve("web").state.pid
+    assert await served.get("/containers/web/top?ps_args=aux") == {
+        "Titles": ["PID", "CMD"],
+        "Processes": [[str(pid), "sleep 1000"]],
+    }
+
+
+async def test_update_answers_with_warnings(served: Served) -> None:
+    await REACH[R](served.engine)
+    answer = await served.ask("POST", "/containers/web/update", json={"CpuShares": 512})
+    assert answer.status == 200 and answer.json["Warnings"][0].startswith("cpu shares discarded")
+    assert (await served.ask("POST", "/containers/web/update", json={})).json == {"Warnings": None}
+    assert (await served.ask("POST", "/containers/web/update", json={"RestartPolicy": {"Name": "always"}})).status == 200
+    assert served.engine.resolve("web").host_config.restart_policy.name == "always"
+    assert (await served.ask("POST", "/containers/web/update", json={"CpuShares": -1})).status == 400
+    assert (await served.ask("POST", "/containers/nobody/update", json={})).status == 404
+
+
+async def test_a_restart_of_older_clients_has_no_signal(served: Served) -> None:
+    await REACH[R](served.engine)
+    assert (await served.ask("POST", "/v1.41/containers/web/restart?signal=LOUD")).status == 204
