@@ -149,6 +149,7 @@ class CreateTask(Step[Host, Container]):
 
     async def undo(self, host: Host, c: Container) -> Container:
         await host.tasks.delete(c.id)
+        await host.cgroups.thaw(c.id)  # where its shim was killed too, what is frozen has still to die
         await host.cgroups.drop(c.id)
         return replace(c, state=replace(c.state, pid=0))
 

@@ -63,6 +63,8 @@ class Freezing:
         request = ResumeTaskRequest(container_id=id)
         try:
             await self._client.call(f"thaw {id[:12]}", self._client.tasks.Resume, request, seconds=WORK_SECONDS)
+        except NotFound:
+            await self._thaw_file(id)  # its shim and its task are gone; what is frozen cannot die of that
         except HostFailed:
             if (await self._get(id)).status not in ("paused", "pausing"):
                 await self._thaw_file(id)  # frozen from outside: nothing to tell the shim

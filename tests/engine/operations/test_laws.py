@@ -47,6 +47,7 @@ async def lawful(engine: Engine) -> set[str]:
             c = replace(c, held=step.hold(c.held, done=True))
             held.add(step.name)
         engine.ledger.claim(c)
+    engine.ledger.claim(replace(c, name="web"))
     return held
 
 
