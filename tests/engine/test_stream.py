@@ -216,7 +216,5 @@ def test_frames_are_the_same_however_they_are_cut(said: list[tuple[int, bytes]],
         finally:
             await stream.close()
 
-    expected = {
-        name: b"".join(text for kind, text in said if kind == number) for number, name in ((1, "stdout"), (2, "stderr"))
-    }
+    expected = {NAMES[number]: b"".join(text for kind, text in said if kind == number) for number in NAMES}
     assert asyncio.run(read()) == {name: text for name, text in expected.items() if text}

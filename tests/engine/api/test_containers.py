@@ -76,7 +76,8 @@ async def test_the_table(served: Served, method: str, url: str, before: Status, 
         ("GET", '/containers/json?filters={"status":"running"}', 400),
         *((method, f"/containers/nobody{rest}", 404) for method, rest in (
             *(("POST", f"/{verb}") for verb in ("start", "stop", "kill", "pause", "unpause", "wait", "restart")),
-            ("POST", "/rename?name=other"), ("DELETE", ""), ("GET", "/json"), ("GET", "/logs?stdout=1"), ("GET", "/top"), ("POST", "/resize?h=1&w=1"),
+            ("POST", "/rename?name=other"), ("POST", "/resize?h=1&w=1"), ("DELETE", ""),
+            ("GET", "/json"), ("GET", "/logs?stdout=1"), ("GET", "/top"),
         )),
     ],
 )  # fmt: skip

@@ -29,10 +29,6 @@ def test_nested_keys_are_the_ones_that_were_thought_of() -> None:
 
 
 ASKED: dict[str, Any] = {
-    "AttachStdin": True,
-    "OpenStdin": True,
-    "StdinOnce": True,
-    "Tty": True,
     "Volumes": {"/data": {}},
     "MacAddress": "02:42:00:00:00:01",
     "Binds": ("/a:/b",),

@@ -42,6 +42,30 @@ def test_a_probe_is_the_same_process_with_another_command() -> None:
     assert probe == build(c)["process"] | {"args": ["probe"]}
 
 
+def test_an_exec_has_more_to_say() -> None:
+    c = container(Config(env=("A=1", "B=1"), working_dir="/srv"), HostConfig(cap_drop=("ALL",)))
+    held = {"bounding": list(FACTS.capabilities), "effective": list(FACTS.capabilities), "permitted": list(FACTS.capabilities)}
+    exec = oci.process(
+        c, FACTS, User(), ("sh",), terminal=True, size=(24, 80), env=("B=2", "A", "TERM=vt100"), cwd="/", privileged=True
+    )
+    assert exec == build(c)["process"] | {
+        "terminal": True,
+        "consoleSize": {"height": 24, "width": 80},
+        "args": ["sh"],
+        "env": [PATH, "HOSTNAME=0123456789ab", "TERM=vt100", "B=2"],
+        "cwd": "/",
+        "capabilities": held,
+    }
+
+
+def test_a_terminal() -> None:
+    process = build(container(Config(tty=True), HostConfig(console_size=(24, 80))))["process"]
+    assert process["terminal"] and process["consoleSize"] == {"height": 24, "width": 80}
+    assert process["env"] == [PATH, "HOSTNAME=0123456789ab", "TERM=xterm"]
+    assert "consoleSize" not in build(container(Config(tty=True), HostConfig(console_size=(0, 0))))["process"]
+    assert "consoleSize" not in build(container(Config(), HostConfig(console_size=(24, 80))))["process"]
+
+
 def test_capabilities_are_clipped_to_the_engines() -> None:
     facts = replace(FACTS, capabilities=("CAP_CHOWN", "CAP_NET_ADMIN"))
     spec = build(container(host_config=HostConfig(cap_add=("ALL",))), facts)
