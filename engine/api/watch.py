@@ -25,6 +25,7 @@ from engine.api.query import body, flag
 from engine.api.reply import Routes, answer, engine_of, lines
 from engine.model.errors import Invalid
 from engine.model.run import Move
+from engine.spec.logs import check_readable
 
 PREFIX = "/longshore/"
 T = TypeVar("T")
@@ -117,8 +118,10 @@ async def logs(request: web.Request) -> web.StreamResponse:
     engine, tail = engine_of(request), request.query.get("tail", "")
     if tail and not (tail.isascii() and tail.isdecimal()):
         raise Invalid(f"tail={tail!r} is no number of lines", "give a whole number, or leave it out for all")
+    c = engine.resolve(request.match_info["name"])
+    check_readable(c.host_config.log_config.type)
     lines_ = engine.logs(
-        engine.resolve(request.match_info["name"]).id,
+        c.id,
         follow=flag(request, "follow"),
         tail=int(tail) if tail else None,
         since=_time(request, "since"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -20,10 +21,10 @@ INTERRUPTED = 130
 """128 and SIGINT, as shells count."""
 
 
-def main() -> None:
+def main(typed: Sequence[str] | None = None) -> None:
     """Run what was typed. What goes wrong is one sentence."""
     try:
-        longshore(prog_name="longshore", standalone_mode=False)
+        longshore(typed, prog_name="longshore", standalone_mode=False)
     except EngineError as error:
         complain(error)
         sys.exit(1)

@@ -97,7 +97,7 @@ async def rename(client: Client, container: str, name: str) -> None:
 @flags(RESOURCES)
 @_names
 async def update(client: Client, containers: tuple[str, ...], **given: Any) -> int:
-    """Change the limits and the restart policy of containers, running ones too."""
+    """Change the limits and the restart policy of containers. Running ones are changed as they run."""
     body = settings(RESOURCES, given)
     if not body:
         raise Invalid("there is nothing to change", "give an option, such as --memory 512m")

@@ -12,7 +12,7 @@ import click
 
 from engine.client import Client
 from engine.model.errors import NotFound
-from tui import background, demo
+from tui import background
 from tui.cli.group import ask, listener, longshore, refuse_read_only
 
 FOLLOW = 0.25
@@ -25,7 +25,9 @@ PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 @longshore.command("demo")
 @click.pass_obj
 def demo_command(path: str) -> None:
-    """One container through its whole life, every step with its evidence; fails when anything is left of it."""
+    """One container's whole life, every step with its evidence. Fails when anything is left of it."""
+    from tui import demo  # here: no other command needs it
+
     refuse_read_only()
     if background.ensure(path):
         click.echo(f"An engine was started in the background, with its log in {background.log_path(path)}.")
@@ -36,7 +38,7 @@ def demo_command(path: str) -> None:
 @longshore.command(context_settings=PASSED_ON)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def doctor(options: tuple[str, ...]) -> None:
-    """Say what this host has and lacks for running containers; options as of `longshored`."""
+    """Say what this host has and lacks for containers. Options are those of `longshored`."""
     _become("doctor", *options)
 
 
@@ -48,7 +50,7 @@ def engine() -> None:
 @engine.command(context_settings=PASSED_ON)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def unit(options: tuple[str, ...]) -> None:
-    """Print a systemd unit that starts an engine at boot; options as of `longshored`."""
+    """Print a systemd unit that starts an engine at boot. Options are those of `longshored`."""
     _become("unit", *options)
 
 

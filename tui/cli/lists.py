@@ -83,7 +83,7 @@ def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[s
         state(row).text,
         health(row).text,
         age(since, now),
-        row.address or "-",
+        row.address.partition("/")[0] or "-",
         command,
         note(row).text,
     )
@@ -157,7 +157,7 @@ async def top(client: Client, container: str, options: tuple[str, ...]) -> None:
 async def events(
     client: Client, since: datetime | None, until: datetime | None, filters: tuple[tuple[str, str], ...], form: str
 ) -> None:
-    """Tell of what happens to containers, images and networks, until interrupted."""
+    """Tell what happens to containers, images and networks. Goes on until it is interrupted."""
     query = {"filters": _filters(filters)}
     for name, when in (("since", since), ("until", until)):
         if when:

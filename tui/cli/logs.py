@@ -40,7 +40,7 @@ async def logs(
     until: datetime | None,
     details: bool,
 ) -> None:
-    """Show what a container has said: its standard output and standard error, each on ours."""
+    """Show what a container has said. Its standard output and standard error go each to ours."""
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     last = ""
     async for line in client.logs(container, follow=follow, tail=_tail(tail), since=since, until=until):

@@ -62,7 +62,7 @@ async def create_command(client: Client, image: str, command: tuple[str, ...], *
 @click.option("--sig-proxy", type=click.BOOL, default=True, show_default=True, help="Pass signals on to the process.")
 @click.option("--detach-keys", default=DETACH_KEYS, show_default=True, help="Keys that leave the process without ending it.")
 async def run(client: Client, image: str, command: tuple[str, ...], **given: Any) -> int:
-    """Make a container from an image and start it. Ends with its exit code; 125 when it could not be begun."""
+    """Make a container from an image and start it. Ends with its exit code, 125 when it could not be begun."""
     joined = streams(given)
     how = Joined(
         tty=given["tty"],

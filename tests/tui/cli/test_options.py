@@ -10,7 +10,7 @@ import click
 import pytest
 
 from engine.model.settings import CreateBody, HostConfig
-from tui.cli import longshore
+from tui.cli.group import longshore
 from tui.cli.options import CONFIG, HOST_CONFIG, NOT_BUILT, RESOURCES, SETTINGS, create_body, settings
 
 
@@ -75,22 +75,49 @@ def test_config(args: tuple[str, ...], config: dict[str, Any]) -> None:
         (("--oom-kill-disable", "--oom-score-adj", "-5"), {"OomKillDisable": True, "OomScoreAdj": -5}),
         (("--cpus", "1.5", "-c", "512"), {"NanoCpus": 1_500_000_000, "CpuShares": 512}),
         (("--cpu-period", "1000", "--cpu-quota", "-1"), {"CpuPeriod": 1000, "CpuQuota": -1}),
-        (("--cpuset-cpus", "0-1", "--cpuset-mems", "0", "--pids-limit", "9"), {"CpusetCpus": "0-1", "CpusetMems": "0", "PidsLimit": 9}),
-        (("--ulimit", "nofile=1:2",), {"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}]}),
+        (
+            ("--cpuset-cpus", "0-1", "--cpuset-mems", "0", "--pids-limit", "9"),
+            {"CpusetCpus": "0-1", "CpusetMems": "0", "PidsLimit": 9},
+        ),
+        (
+            (
+                "--ulimit",
+                "nofile=1:2",
+            ),
+            {"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}]},
+        ),
         (("--cap-add", "NET_ADMIN", "--cap-drop", "ALL"), {"CapAdd": ["NET_ADMIN"], "CapDrop": ["ALL"]}),
         (("--restart", "on-failure:3"), {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}}),
-        (("--rm", "--read-only", "--init", "--privileged"), {"AutoRemove": True, "ReadonlyRootfs": True, "Init": True, "Privileged": True}),
+        (
+            ("--rm", "--read-only", "--init", "--privileged"),
+            {"AutoRemove": True, "ReadonlyRootfs": True, "Init": True, "Privileged": True},
+        ),
         (("--log-driver", "local", "--log-opt", "max-size=1m"), {"LogConfig": {"Type": "local", "Config": {"max-size": "1m"}}}),
-        (("--sysctl", "net.ipv4.ip_forward=1", "--annotation", "a=b"), {"Sysctls": {"net.ipv4.ip_forward": "1"}, "Annotations": {"a": "b"}}),
-        (("--dns", "1.1.1.1", "--dns-option", "ndots:1", "--dns-search", "x"), {"Dns": ["1.1.1.1"], "DnsOptions": ["ndots:1"], "DnsSearch": ["x"]}),
+        (
+            ("--sysctl", "net.ipv4.ip_forward=1", "--annotation", "a=b"),
+            {"Sysctls": {"net.ipv4.ip_forward": "1"}, "Annotations": {"a": "b"}},
+        ),
+        (
+            ("--dns", "1.1.1.1", "--dns-option", "ndots:1", "--dns-search", "x"),
+            {"Dns": ["1.1.1.1"], "DnsOptions": ["ndots:1"], "DnsSearch": ["x"]},
+        ),
         (("--add-host", "db=10.0.0.2", "--group-add", "wheel"), {"ExtraHosts": ["db:10.0.0.2"], "GroupAdd": ["wheel"]}),
-        (("--network", "none", "--ipc", "none", "--cgroupns", "private"), {"NetworkMode": "none", "IpcMode": "none", "CgroupnsMode": "private"}),
-        (("--shm-size", "0",), {"ShmSize": 0}),
+        (
+            ("--network", "none", "--ipc", "none", "--cgroupns", "private"),
+            {"NetworkMode": "none", "IpcMode": "none", "CgroupnsMode": "private"},
+        ),
+        (
+            (
+                "--shm-size",
+                "0",
+            ),
+            {"ShmSize": 0},
+        ),
         (("--security-opt", "no-new-privileges"), {"SecurityOpt": ["no-new-privileges"]}),
         (("--security-opt", "systempaths=unconfined"), {"SecurityOpt": [], "MaskedPaths": [], "ReadonlyPaths": []}),
         (("--cidfile", "/x"), {"ContainerIDFile": "/x"}),
     ],
-)  # fmt: skip
+)
 def test_host_config(args: tuple[str, ...], settings: dict[str, Any]) -> None:
     assert host_config(*args) == settings
 

@@ -33,7 +33,7 @@ def test_durations(text: str, nanoseconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "-", "10", "1 s", "s", "1m30", "1d", "9999999h", "١s"])
 def test_no_durations(text: str) -> None:
-    with pytest.raises(Invalid, match="duration|longer"):
+    with pytest.raises(Invalid, match=r"duration|longer"):
         words.duration(text)
 
 
@@ -65,7 +65,7 @@ def test_sizes(text: str, bytes: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "-2", "5x", "1..2m", "9999999p", "1 000", "½m"])
 def test_no_sizes(text: str) -> None:
-    with pytest.raises(Invalid, match="no size|64 bits"):
+    with pytest.raises(Invalid, match=r"no size|64 bits"):
         words.size(text)
 
 
