@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,6 +92,8 @@ class Remains:
         self._address = address
         self._namespace = namespace
         self._runc_root = Path(runc_root, namespace)
+        state = Path(address).parent / "state"  # a containerd of ours; others keep it beside the socket
+        self._bundles = (state if state.is_dir() else state.parent) / "io.containerd.runtime.v2.task" / namespace
         self._tasks = tasks
         self._look = look
         self._thaw = thaw
@@ -105,6 +109,10 @@ class Remains:
         if await short(state.exists):
             await delete(self._runc_root, id)
 
+    async def clear_bundle(self, id: str) -> None:
+        """Remove the bundle that containerd has given up on: without the file `runtime` its own cleaning fails, for good."""
+        await short(_remove_bundle, self._bundles / id)
+
     async def end_useless(self) -> None:
         """End every shim without a task. Only while no task is being created."""
         await self._end_without_task(self._ours)
@@ -115,6 +123,7 @@ class Remains:
             await asyncio.sleep(seconds)
             with suppress(EngineError):  # containerd went away: this begins anew when it is back
                 await self._end_without_task(lambda shim: self._ours(shim) and shim.stranded())
+                await self._clear_old_bundles()
 
     async def _end_without_task(self, which: Callable[[Shim], bool]) -> None:
         if shims := [shim for shim in await short(_all, self._address) if which(shim) and not shim.cleans]:
@@ -122,6 +131,14 @@ class Remains:
             for shim in shims:
                 if shim.option("-id") not in known:
                     await short(shim.end)
+
+    async def _clear_old_bundles(self) -> None:
+        if old := await short(_older, self._bundles, _CUT_OFF_SECONDS):
+            known = {task.id for task in await self._tasks()}
+            shims = {shim.option("-id") for shim in await short(_all, self._address)}
+            for bundle in old:
+                if bundle.name not in known | shims:
+                    await short(_remove_bundle, bundle)
 
     def _ours(self, shim: Shim) -> bool:
         return shim.option("-namespace") == self._namespace
@@ -152,6 +169,23 @@ async def end_all(address: str, which: Callable[[Shim], bool] = lambda shim: Tru
         if late:
             return
         await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _older(bundles: Path, seconds: float) -> list[Path]:
+    """Bundles that were begun so long ago."""
+    found = []
+    for bundle in bundles.iterdir() if bundles.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if time.time() - bundle.stat().st_ctime > seconds:
+                found.append(bundle)
+    return found
+
+
+def _remove_bundle(bundle: Path) -> None:
+    with suppress(OSError):  # `work` names the directory that lasts
+        shutil.rmtree(os.readlink(bundle / "work"), ignore_errors=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(bundle)
 
 
 def has_process(bundle: Path) -> bool:

@@ -175,7 +175,7 @@ class ContainerdTasks:
             terminal=pipes.terminal,
             options=self._options,
         )
-        give_up = asyncio.get_running_loop().time() + _BUNDLE_SECONDS
+        give_up, cleared = asyncio.get_running_loop().time() + _BUNDLE_SECONDS, False
         while True:
             await self._remains.clear(id)
             await check(pipes, doing)
@@ -190,7 +190,10 @@ class ContainerdTasks:
                 if "file exists" not in error.message:
                     raise cannot_run(error) from error
             if asyncio.get_running_loop().time() > give_up:
-                raise HostFailed(f"cannot {doing}: the remains of an earlier one are in the way")
+                if cleared:
+                    raise HostFailed(f"cannot {doing}: the remains of an earlier one are in the way")
+                await self._remains.clear_bundle(id)
+                cleared = True
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def start(self, id: str) -> None:

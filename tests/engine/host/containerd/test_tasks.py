@@ -266,6 +266,17 @@ async def test_create_after_an_engine_was_killed_in_it(kit: Kit, milliseconds: f
     assert (await kit.tasks.wait(id)).status == 5
 
 
+async def test_create_over_a_bundle_that_containerd_has_given_up_on(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the directory and the file `runtime`, containerd cannot clean the bundle, and leaves it for ever."""
+    monkeypatch.setattr("engine.host.containerd.tasks._BUNDLE_SECONDS", 0.3)
+    id = await kit.register("sh", "-c", "exit 5")
+    bundle = Path(kit.address).parent / "state/io.containerd.runtime.v2.task/longshore" / id
+    (bundle / "rootfs").mkdir(parents=True)
+    assert await kit.tasks.create(id, Pipes()) == await kit.pid(id)
+    await kit.tasks.start(id)
+    assert (await kit.tasks.wait(id)).status == 5
+
+
 async def test_stranded_shim_is_ended_by_the_next_engine(kit: Kit, tmp_path: Path) -> None:
     """A shim whose bundle was thrown away: here a program with a shim's command line, in a directory that is gone."""
     bundle = tmp_path / "bundle"
