@@ -1,6 +1,6 @@
 """Measure longshored beside dockerd, in the same run: `make bench`, or some measurements by name, `python -m tests.bench idle`.
 
-Both have a network namespace of their own, a containerd of their own, the same image, and the same client code.
+Engines beside each other have a network namespace and a containerd of their own, the same image, and the same client code.
 """
 
 from __future__ import annotations
@@ -11,14 +11,26 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable
 
+from tests.bench.echo import echo
+from tests.bench.execs import execs
 from tests.bench.freezer import freezer
+from tests.bench.health import health
 from tests.bench.idle import idle
 from tests.bench.life import life
+from tests.bench.logs import logs
 from tests.bench.peer import Missing
 from tests.leftovers import MARK
 
-MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {"life": life, "idle": idle, "freezer": freezer}
-"""Each answers with the lines of its report. One may take a number: rounds, or containers."""
+MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
+    "life": life,
+    "exec": execs,
+    "echo": echo,
+    "logs": logs,
+    "health": health,
+    "idle": idle,
+    "freezer": freezer,
+}
+"""Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 
 
 async def main(words: list[str]) -> None:

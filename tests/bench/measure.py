@@ -115,6 +115,18 @@ def report(ours: dict[str, list[float]], peers: dict[str, list[float]], aims: di
     return lines
 
 
+def table(head: str, rows: list[tuple[str, str, str, float, str, bool]]) -> list[str]:
+    """`head`: what the figures are. Rows: name, ours, dockerd's, the ratio of both, the aim, and whether it is reached."""
+    lines = [head, f"{'':<20}{'longshore':>18}{'dockerd':>18}{'ratio':>8}   aim"]
+    for what, mine, theirs, ratio, aim, reached in rows:
+        lines.append(f"{what:<20}{mine:>18}{theirs:>18}{ratio:>7.2f}x   {aim}: {'reached' if reached else 'missed'}")
+    return lines
+
+
+def percentile(values: list[float], percent: int) -> float:
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
 def _figure(values: list[float]) -> str:
     """Median, and in brackets what nine of ten stay below."""
     if len(values) < 2:

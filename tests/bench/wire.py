@@ -49,6 +49,28 @@ class Api:
         self._connection.close()
 
 
+def take_over(path: str, url: str, body: dict[str, Any] | None = None) -> socket.socket:
+    """POST, and the connection is no HTTP any more: what is sent is a process's input, what is received its output.
+
+    Raises `RuntimeError` with the engine's answer where it is no success.
+    """
+    data = json.dumps(body or {}).encode()
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(60)
+    connection.connect(path)
+    head = f"POST {url} HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):  # byte by byte: what follows is the process's
+        byte = connection.recv(1)
+        if not byte:
+            raise RuntimeError(f"POST {url}: the connection broke after {answer!r}")
+        answer += byte
+    if int(answer.split()[1]) not in (101, 200):
+        raise RuntimeError(f"POST {url}: {answer!r} {connection.recv(4096)!r}")
+    return connection
+
+
 def image() -> bytes:
     """A `docker save` archive with one layer: the host's static busybox. Raises `FileNotFoundError` without one."""
     busybox = shutil.which("busybox")
@@ -57,7 +79,7 @@ def image() -> bytes:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(busybox, "bin/busybox")
-        for name in ("sh", "sleep"):
+        for name in ("sh", "sleep", "true", "cat", "yes", "timeout"):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
