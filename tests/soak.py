@@ -69,6 +69,8 @@ class Soak:
             except Unavailable:
                 self.done["retried while away"] += 1
             except EngineError as error:
+                if verb == "unpause" and "not paused" in error.message:
+                    return  # it was killed meanwhile; Docker's status for that is 500
                 # A shim or containerd that dies in the middle of it: said in a sentence, and tried again.
                 self.done["failed and retried"] += 1
                 print(f"\n{verb} {name}: {error}", file=sys.stderr)
