@@ -26,7 +26,8 @@ async def wait(ledger: Ledger[Container], c: Container, condition: str) -> int:
         if ended and not told.status.alive:
             code = told.state.exit_code
         # Who waits for its end hears of it also when it is started again, by its policy or by a restart.
-        if after is None or (condition != "removed" and ended and (not moving(told) or _starting(told))):
+        down = condition == "not-running" and settled(told)  # its exit may have been recorded before we came
+        if after is None or down or (condition != "removed" and ended and (not moving(told) or _starting(told))):
             done.set_result(code)
 
     with ledger.listening(heard):
