@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEER   := build/docker.io
 ITS    := build/golang-github-docker-docker-dev
+STORE  := build/docker-registry
 PYTEST_ARGS ?=
 
 .PHONY: help run test soak bench screenshots lint setup packages
@@ -16,13 +17,13 @@ help: ## Say what can be made
 run: setup ## Open the dashboard; starts an engine where none runs
 	$(BIN)/longshore
 
-test: setup | $(PEER) $(ITS) ## Run every test on the real kernel, linters included (as root)
+test: setup | $(PEER) $(ITS) $(STORE) ## Run every test on the real kernel, linters included (as root)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 soak: setup ## Live through thousands of containers and kill -9, and look for what grows
 	$(BIN)/python -m tests.soak
 
-bench: setup | $(PEER) ## Measure beside Debian's dockerd, in the same run
+bench: setup | $(PEER) $(STORE) ## Measure beside Debian's dockerd, in the same run
 	$(BIN)/python -m tests.bench
 
 screenshots: setup ## Take the pictures of the README from the running program
@@ -41,9 +42,9 @@ $(READY): pyproject.toml | packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-# Debian's docker.io and its sources, for the tests and the bench: unpacked, never installed.
+# Debian's docker.io, its sources and a registry, for the tests and the bench: unpacked, never installed.
 $(PEER):
 	.ci/unpack docker.io libdevmapper1.02.1
 
-$(ITS):
+$(ITS) $(STORE):
 	.ci/unpack $(@F)

@@ -2,6 +2,7 @@
 
     EngineError            500   something failed that is nobody's input
       Invalid              400   the request cannot be right
+      Unauthorized         401   the registry does not know who asks
       Forbidden            403   the request is right and refused all the same
       NotFound             404   the thing named does not exist
       Conflict             409   the thing is in a state that forbids it
@@ -34,6 +35,10 @@ class EngineError(Exception):
 
 class Invalid(EngineError):
     status = 400
+
+
+class Unauthorized(EngineError):
+    status = 401
 
 
 class Forbidden(EngineError):
@@ -91,6 +96,6 @@ class CannotRun(HostFailed):
 
 def by_status(status: int, message: str) -> EngineError:
     """The error that a status on the wire stands for: the client's side of the border."""
-    kinds = (Invalid, Forbidden, NotFound, Conflict, AlreadySo, TooLarge, NotBuilt, Unavailable)
+    kinds = (Invalid, Unauthorized, Forbidden, NotFound, Conflict, AlreadySo, TooLarge, NotBuilt, Unavailable)
     kind = next((k for k in kinds if k.status == status), EngineError)
     return kind(message)

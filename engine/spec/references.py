@@ -57,6 +57,12 @@ def parse(text: str) -> Reference:
     return Reference(domain=domain, path=path, tag="" if digest else parsed["tag"] or LATEST, digest=digest)
 
 
+def is_name_only(text: str) -> bool:
+    """Has a reference neither tag nor digest? Raises `Invalid` for what is no reference."""
+    parse(text)
+    return ":" not in text.rpartition("/")[2] and "@" not in text
+
+
 def as_id(text: str) -> str | None:
     """The image id when the text is one in full, with or without `sha256:`; else None."""
     match = ID.fullmatch(text)

@@ -1,0 +1,123 @@
+"""Debian's docker-registry as a child of a test: plain, with a password, with TLS; and a place to listen in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+UNPACKED = Path(__file__).parents[1] / "build/docker-registry/usr/bin/docker-registry"
+READY = 30.0
+
+CONFIG = """
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {here}/blobs}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:{port}"{tls}}}
+{auth}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class DebianRegistry:
+    """A registry in a directory. `auth`: YAML of its config; `certificate`: files of a certificate and its key."""
+
+    def __init__(self, directory: Path, auth: str = "", certificate: tuple[Path, Path] | None = None) -> None:
+        self.directory, self.auth, self.certificate = directory, auth, certificate
+        self.port = free_port()
+        self.name = f"127.0.0.1:{self.port}"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> DebianRegistry:
+        assert UNPACKED.exists(), "there is no docker-registry: make test unpacks one below build/"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config, log = self.directory / "config.yml", self.directory / "log"
+        tls = f", tls: {{certificate: {self.certificate[0]}, key: {self.certificate[1]}}}" if self.certificate else ""
+        config.write_text(CONFIG.format(here=self.directory, port=self.port, tls=tls, auth=self.auth))
+        with log.open("ab") as file:
+            self.process = await asyncio.create_subprocess_exec(
+                *(str(UNPACKED), "serve", str(config)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+            )
+        async with asyncio.timeout(READY):
+            while not self._answers():
+                assert self.process.returncode is None, log.read_text()
+                await asyncio.sleep(0.01)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self.process
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.socket() as probe:
+            probe.connect(("127.0.0.1", self.port))
+            return True
+        return False
+
+
+def with_password(directory: Path, user: str, password: str) -> str:
+    """The `auth` of a registry that knows one person."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # gone in 3.13, as is Debian's python then
+        import crypt
+
+        hashed = crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "htpasswd"
+    file.write_text(f"{user}:{hashed}\n")
+    return f"auth: {{htpasswd: {{realm: test, path: {file}}}}}"
+
+
+class Asked:
+    """One request as a registry saw it."""
+
+    def __init__(self, request: web.Request, body: bytes) -> None:
+        self.method, self.path, self.headers, self.body = request.method, request.path_qs, request.headers.copy(), body
+
+    def __repr__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Server:
+    """An HTTP server of a test's own on loopback, which remembers what it was asked."""
+
+    def __init__(self, handler: Any) -> None:
+        self.asked: list[Asked] = []
+        self._handler = handler
+        self.name = ""
+
+    async def __aenter__(self) -> Server:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        assert self._runner.addresses
+        self.name = f"127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(Asked(request, await request.read()))
+        answer: web.StreamResponse = await self._handler(request)
+        return answer
