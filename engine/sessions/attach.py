@@ -107,8 +107,10 @@ async def _serve(
         )
     finally:
         ending.cancel()
-    if end is not End.LEFT:
-        engine.tell(engine.ledger.get(c.id) or c, "detach")
+    now = engine.ledger.get(c.id)
+    over = now is None or (now.has_been_started_before and not now.status.alive)
+    if end is not End.LEFT or over:  # `docker attach` leaves when it has the exit code, which is before the output's end
+        engine.tell(now or c, "detach")
 
 
 async def _replay(engine: Engine, c: Container, outputs: frozenset[str], peer: Peer, now: datetime) -> None:
