@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def write(path: str, data: bytes) -> None:
 
 
 async def follow_until(stdio: KernelStdio, log: bytes, id: str = ID) -> None:
-    async for line in stdio.read(id, LogQuery(follow=True)):
-        if line.log == log:
-            return
+    async with aclosing(stdio.read(id, LogQuery(follow=True))) as lines:
+        async for line in lines:
+            if line.log == log:
+                return
     pytest.fail(f"the log was closed without {log!r}")
