@@ -25,14 +25,14 @@ from engine.host.systemd import journal, notify
 from engine.host.threads import short
 from engine.model.errors import EngineError, HostFailed
 from engine.model.frames import EngineChanged
+from engine.model.settings import LogConfig
 from engine.model.world import EngineRow
 from engine.monitor.exits import Exits
 from engine.monitor.health import Health
 from engine.monitor.restarts import Restarts
 from engine.monitor.samples import Samples
-from engine.model.settings import LogConfig
 from engine.networks import POOLS, Networks
-from engine.recovery import end_all, recover, start_up
+from engine.recovery import Recovery, end_all, start_up
 from engine.sessions.execs import Execs
 from engine.unit import unit
 
@@ -156,10 +156,11 @@ async def _bring_up(engine: Engine, execs: Execs, stack: AsyncExitStack) -> None
     )
     engine.hub.publish(EngineChanged(engine=row))
     exits, restarts, health, samples = Exits(engine), Restarts(engine), Health(engine, execs), Samples(engine)
-    await recover(engine)
+    recovery = Recovery(engine)
+    await recovery.open()
     await execs.recover()
     await _first_image(engine, host)
-    for monitor in (exits, restarts, health, samples):
+    for monitor in (recovery, exits, restarts, health, samples):
         stack.push_async_callback(monitor.close)
     for monitor in (restarts, health, samples):
         monitor.open()

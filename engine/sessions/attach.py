@@ -51,7 +51,7 @@ async def attach(engine: Engine, target: str, wanted: Wanted, take: Callable[[Co
     _check(c)
     keys = detach.parse(wanted.keys) if wanted.keys else detach.DEFAULT
     now = engine.host.clock.now()
-    channel = engine.host.stdio.attach(c.id)
+    channel = engine.host.stdio.attach(c.id) if wanted.stream else None
     try:
         peer = await take(c)
         try:
@@ -61,7 +61,8 @@ async def attach(engine: Engine, target: str, wanted: Wanted, take: Callable[[Co
     except ConnectionError:
         return
     finally:
-        await channel.close()
+        if channel:
+            await channel.close()
 
 
 async def resize(engine: Engine, target: str, width: int, height: int) -> None:
@@ -83,12 +84,12 @@ def _check(c: Container) -> None:
 
 
 async def _serve(
-    engine: Engine, c: Container, wanted: Wanted, keys: bytes, peer: Peer, channel: Channel, now: datetime
+    engine: Engine, c: Container, wanted: Wanted, keys: bytes, peer: Peer, channel: Channel | None, since: datetime
 ) -> None:
     if wanted.logs:
-        await _replay(engine, c, wanted.outputs, peer, now)
+        await _replay(engine, c, wanted.outputs, peer, since)
     engine.tell(c, "attach")
-    if not wanted.stream:
+    if channel is None:
         return
 
     async def close_stdin() -> None:
@@ -113,9 +114,9 @@ async def _serve(
         engine.tell(now or c, "detach")
 
 
-async def _replay(engine: Engine, c: Container, outputs: frozenset[str], peer: Peer, now: datetime) -> None:
-    """What the log has from before `now`: what came later waits in the channel."""
-    query = LogQuery(driver=c.host_config.log_config.type, until=now)
+async def _replay(engine: Engine, c: Container, outputs: frozenset[str], peer: Peer, until: datetime) -> None:
+    """What the log has from before `until`: what came later waits in the channel."""
+    query = LogQuery(driver=c.host_config.log_config.type, until=until)
     async with aclosing(engine.host.stdio.read(c.id, query)) as lines:
         async for line in lines:
             if line.stream in outputs:

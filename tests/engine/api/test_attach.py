@@ -295,6 +295,13 @@ async def test_a_client_that_does_not_read_holds_little_memory(served: Served, c
     assert sum(len(data) for _, data in await client.frames()) == 200 * 65536
 
 
+async def test_who_leaves_because_it_has_ended_was_detached(served: Served, client: Conversation, told: list[str]) -> None:
+    await REACH[Status.EXITED](served.engine)
+    await client.post(f"/containers/web/attach?{ALL}")
+    client.vanish()
+    await until(lambda: told[-1] == "detach")
+
+
 async def test_removing_what_never_ran_ends_it(served: Served, client: Conversation) -> None:
     await served.create()
     await client.post(f"/containers/web/attach?{ALL}")
