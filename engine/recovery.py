@@ -11,7 +11,7 @@ from engine.core import FOREVER, Engine
 from engine.model.container import Container
 from engine.model.errors import EngineError
 from engine.model.interface import NO_PARAMS
-from engine.model.status import Verb
+from engine.model.status import Status, Verb
 from engine.operations.exited import exited
 from engine.operations.restart import to_be_started
 from engine.operations.stop import grace
@@ -22,18 +22,60 @@ from engine.steps.task import ConnectOutput
 log = logging.getLogger(__name__)
 
 
+AGAIN_SECONDS = 5.0
+"""Between two tries of what could not be recovered, as when a shim does not answer."""
+
+
+class Recovery:
+    """What a new engine does with the containers of the last one, until all of them are looked after again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._trying: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Load every record, then take up what a dead engine left open, all records side by side.
+
+        Those that cannot be taken up now are tried again in the background.
+        """
+        engine = self.engine
+        await engine.ledger.load()
+        for c in engine.ledger.records.values():
+            engine.publish(c)
+        await engine.refresh_images()
+        left = await self._recover(list(engine.ledger.records))
+        if left:
+            self._trying = asyncio.create_task(self._try_again(left))
+
+    async def close(self) -> None:
+        if self._trying:
+            self._trying.cancel()
+            await asyncio.gather(self._trying, return_exceptions=True)
+
+    async def _recover(self, ids: list[str]) -> list[str]:
+        """Those it did not work for."""
+        done = await asyncio.gather(*(self.engine.spawn(_recover(self.engine, id)) for id in ids))
+        return [id for id, recovered in zip(ids, done, strict=True) if not recovered]
+
+    async def _try_again(self, ids: list[str]) -> None:
+        while ids:
+            await self.engine.host.clock.sleep(AGAIN_SECONDS)
+            ids = await self._recover(ids)
+
+
 async def recover(engine: Engine) -> None:
-    """Load every record, then take up what a dead engine left open, all records side by side."""
-    await engine.ledger.load()
-    for c in engine.ledger.records.values():
-        engine.publish(c)
-    await engine.refresh_images()
-    await asyncio.gather(*(engine.spawn(_recover(engine, id)) for id in list(engine.ledger.records)))
+    """All that a new engine can take up at once."""
+    recovery = Recovery(engine)
+    await recovery.open()
+    await recovery.close()
 
 
-async def _recover(engine: Engine, id: str) -> None:
+async def _recover(engine: Engine, id: str) -> bool:
+    """Take up one container. False: try again later."""
     async with engine.ledger.lock(id):
-        c = engine.ledger.records[id]
+        c = engine.ledger.get(id)
+        if c is None:
+            return True
         try:
             restarting = c.run is not None and c.run.open and c.run.compound == Verb.RESTART
             await _connect_output(engine, c)
@@ -45,11 +87,15 @@ async def _recover(engine: Engine, id: str) -> None:
                 await engine.walk(Verb.RESTART, id, NO_PARAMS)
         except EngineError as error:
             log.warning("cannot recover %s: %s", c.name, error)
+            now = engine.ledger.get(id)
+            # Where the walk itself has ended, the record says how; else nobody has looked after it yet.
+            return now is None or not now.state.status.alive or now.status is Status.DEAD
         except Exception:  # one container's trouble must not keep the engine from the others
             log.exception("cannot recover %s", c.name)
         finally:
             engine.networks.release(id)
     engine.clean_after(Verb.EXITED, id)
+    return True
 
 
 async def _connect_output(engine: Engine, c: Container) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from engine.host import Exit
-from engine.host.containerd.client import Client
+from engine.host.containerd.client import WORK_SECONDS, Client
 from engine.host.containerd.proto.tasks_pb2 import ListTasksRequest, WaitRequest
 from engine.host.containerd.proto.types_pb2 import STOPPED
 from engine.model.errors import EngineError, NotFound
@@ -84,7 +84,7 @@ class Exits:
     async def check(self) -> None:
         """Settle what the list of tasks shows as stopped: exits of the time when nobody could hear of them."""
         watches = dict(self._watches)
-        reply = await self._client.call("list the tasks", self._client.tasks.List, ListTasksRequest())
+        reply = await self._client.call("list the tasks", self._client.tasks.List, ListTasksRequest(), seconds=WORK_SECONDS)
         for task in reply.tasks:
             if task.status == STOPPED and (watch := watches.get(task.container_id)):
                 self._settle(watch, exit_of(watch.pid, task.exit_status, task.exited_at))

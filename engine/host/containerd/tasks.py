@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -46,6 +47,8 @@ from engine.host.containerd.proto.types_pb2 import CREATED, PAUSED, PAUSING, RUN
 from engine.host.containerd.shims import Remains
 from engine.host.containerd.streams import Streams
 from engine.model.errors import Conflict, EngineError, HostFailed, NotFound, Unavailable
+
+log = logging.getLogger(__name__)
 
 NAMESPACE: Final = "longshore"
 RUNTIME: Final = "io.containerd.runc.v2"
@@ -99,7 +102,10 @@ class ContainerdTasks:
     async def connect(self, seconds: float = 30.0) -> None:
         """Reach containerd, and follow it from then on. Raises `Unavailable` when it does not answer in time."""
         await self._client.ready(seconds)
-        await self._remains.end_useless()
+        try:
+            await self._remains.end_useless()
+        except EngineError as error:  # shims that do not answer are no reason not to look after the others
+            log.warning("shims without a task are looked for later: %s", error)
         self._following = asyncio.create_task(self._follow(), name="containerd events")
 
     async def close(self) -> None:
@@ -238,7 +244,8 @@ class ContainerdTasks:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def all(self) -> list[Task]:
-        reply = await self._client.call("list the tasks", self._client.tasks.List, ListTasksRequest())
+        list_all = self._client.tasks.List  # it waits 2 s for every shim that does not answer
+        reply = await self._client.call("list the tasks", list_all, ListTasksRequest(), seconds=WORK_SECONDS)
         tasks = await asyncio.gather(*(self._sure(process) for process in reply.tasks))
         return [task for task in tasks if task]
 
