@@ -9,6 +9,7 @@ from aiohttp import web
 from engine.api import wire
 from engine.api.query import EPOCH, flag, moment, nanoseconds
 from engine.api.reply import Routes, api_version, closing, engine_of, stream
+from engine.api.together import Together
 from engine.model.errors import Conflict, EngineError, Invalid
 from engine.model.status import Status
 from engine.spec.logs import check_readable
@@ -49,15 +50,15 @@ async def logs(request: web.Request) -> web.StreamResponse:
     timestamps, details, multiplexed = flag(request, "timestamps"), flag(request, "details"), not c.config.tty
     kind = MULTIPLEXED if multiplexed and api_version(request) >= (1, 42) else RAW
     lines = engine.logs(c.id, follow=follow, tail=tail(request.query.get("tail", "")), since=since, until=until)
-    async with stream(request, kind) as response, closing(lines):
+    async with stream(request, kind) as response, Together(response) as together, closing(lines):
         try:
             async for line in lines:
                 if line.stream in wanted:
-                    await response.write(wire.log_bytes(line, timestamps=timestamps, details=details, multiplexed=multiplexed))
+                    await together.write(wire.log_bytes(line, timestamps=timestamps, details=details, multiplexed=multiplexed))
         except EngineError as error:
             # The status is long sent: the error goes where the lines go.
             text = f"Error grabbing logs: {error}\n".encode()
-            await response.write(wire.frame(wire.SYSTEM_ERROR, text) if multiplexed else text)
+            await together.write(wire.frame(wire.SYSTEM_ERROR, text) if multiplexed else text)
     return response
 
 
