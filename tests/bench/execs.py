@@ -28,7 +28,8 @@ def _compare(subjects: list[Subject], sockets: tuple[str, str], rounds: int) -> 
         subject.api.ask("POST", "/containers/create?name=exec", {"Image": IMAGE, "Cmd": ["sleep", "1000000"]})
         subject.api.ask("POST", "/containers/exec/start")
     for number in range(rounds + 1):
-        for subject, socket in zip(subjects, sockets, strict=True):
+        pairs = list(zip(subjects, sockets, strict=True))
+        for subject, socket in pairs if number % 2 else reversed(pairs):
             with subject.timed("exec"):
                 _once(subject, socket)
             if number == 0:  # it warmed what is cold

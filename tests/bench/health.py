@@ -27,7 +27,7 @@ async def health(rounds: int = ROUNDS) -> list[str]:
         ours, theirs = await asyncio.to_thread(_compare, sockets, rounds)
     mine = median(ours)
     row = ("first result", _figure(ours), _figure(theirs), mine / median(theirs), f"at most {AIM:g} ms", mine <= AIM)
-    return table(f"milliseconds after {INTERVAL:g} s at which the first result comes, median of {rounds} (and the latest)", [row])
+    return table(f"milliseconds after {INTERVAL:g} s that the first result comes at, median of {rounds} (and longest)", [row])
 
 
 def _compare(sockets: tuple[str, str], rounds: int) -> list[list[float]]:

@@ -33,7 +33,7 @@ async def logs(seconds: int = SECONDS) -> list[str]:
 def _measure(path: str, seconds: int) -> Speed:
     api = Api(path)
     api.ask("POST", "/images/load?quiet=1", image())
-    body = {"Image": IMAGE, "Cmd": ["timeout", str(seconds), "yes", LINE]}
+    body = {"Image": IMAGE, "Cmd": ["sh", "-c", f"timeout {seconds} yes '{LINE}'; exit 0"]}
     id = api.ask("POST", "/containers/create", body)["Id"]
     api.ask("POST", f"/containers/{id}/start")
     began = time.perf_counter()
