@@ -52,6 +52,8 @@ class Program:
         try:
             async with asyncio.timeout(PATIENCE):
                 out, err = await process.communicate(given)
+        except TimeoutError as error:
+            raise AssertionError(f"{self.own}: {line} does not end\n{self.engine.said()}") from error
         finally:
             if process.returncode is None:
                 process.kill()
@@ -288,6 +290,14 @@ async def test_attach_and_start_attached(pair: Pair) -> None:
     expected = Said(6, f"{Said(5, 'got word', '')}", "got later")
     assert await pair.both(joined) == (expected, expected)
     await pair.end_alike("attach @1")
+
+
+async def test_one_that_runs_already_is_joined(pair: Pair) -> None:
+    await pair.agree(
+        "create --name @1 busybox sh -c 'sleep 1; echo said; exit 8'",
+        "start @1",
+        "start -a @1",
+    )
 
 
 @asynccontextmanager

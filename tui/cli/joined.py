@@ -12,7 +12,7 @@ from functools import partial
 from msgspec import Struct
 
 from engine.client import Client
-from engine.model.errors import Conflict, EngineError, Invalid, NotFound
+from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
 from tui.cli.group import complain
 from tui.talk import DETACH_KEYS, STDIN, Ended, talk
 
@@ -68,10 +68,7 @@ async def start_joined(client: Client, target: str, how: Joined, *, removed: boo
         exit = None
         try:
             exit = await client.arm(target, "removed" if removed else "next-exit")
-            try:
-                await client.do("start", target)
-            except EngineError as error:
-                raise NotStarted(error) from error
+            await start(client, target)
             resize = partial(client.resize, target)
             ended = await talk(stream, tty=how.tty, stdin=how.stdin, resize=resize, detach_keys=how.detach_keys)
             return 0 if ended is Ended.DETACHED else await exit
@@ -79,6 +76,16 @@ async def start_joined(client: Client, target: str, how: Joined, *, removed: boo
             await stream.close()
             if exit:
                 exit.cancel()
+
+
+async def start(client: Client, target: str) -> None:
+    """One that runs already is as asked. Raises `NotStarted`."""
+    try:
+        await client.do("start", target)
+    except AlreadySo:
+        return
+    except EngineError as error:
+        raise NotStarted(error) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from engine.client import Client
 from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
 from engine.model.interface import Done
 from tui.cli.group import complain, verb, warn
-from tui.cli.joined import Joined, NotStarted, start_joined
+from tui.cli.joined import Joined, NotStarted, start, start_joined
 from tui.cli.options import SETTINGS, Command, create_body, flags, streams
 from tui.cli.words import familiar
 from tui.talk import DETACH_KEYS, detach_sequence, terminal_size
@@ -78,21 +78,14 @@ async def run(client: Client, image: str, command: tuple[str, ...], **given: Any
             click.echo(made.id)
         if joined:
             return await start_joined(client, made.id, how, removed=given["rm"])
-        return await _start(client, made.id)
+        await start(client, made.id)
+        return 0
     except NotStarted as error:
         complain(error.why)
         return exit_code(error.why)
     except EngineError as error:
         complain(error)
         return FAILED
-
-
-async def _start(client: Client, id: str) -> int:
-    try:
-        await client.do("start", id)
-    except EngineError as error:
-        raise NotStarted(error) from error
-    return 0
 
 
 def exit_code(error: EngineError) -> int:

@@ -10,10 +10,10 @@ import click
 
 from engine.client import Client
 from engine.model.container import Container
-from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid
+from engine.model.errors import Conflict, EngineError, Invalid
 from engine.model.status import Status
 from tui.cli.group import complain, each, verb
-from tui.cli.joined import Joined, NotStarted, check_terminal, forwarded, start_joined
+from tui.cli.joined import Joined, NotStarted, check_terminal, forwarded, start, start_joined
 from tui.cli.options import VARIABLE, VARIABLES, Command, environment
 from tui.cli.run import exit_code
 from tui.talk import DETACH_KEYS, Ended, detach_sequence, talk, terminal_size
@@ -31,7 +31,7 @@ _sig_proxy = click.option(
 @click.option("-i", "--interactive", is_flag=True, help="Join the standard input too.")
 @_detach_keys
 @click.argument("containers", nargs=-1, required=True)
-async def start(client: Client, containers: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str) -> int:
+async def start_command(client: Client, containers: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str) -> int:
     """Start containers that do not run."""
     if not attach and not interactive:
         return await each(containers, partial(_start, client))
@@ -50,9 +50,9 @@ async def start(client: Client, containers: tuple[str, ...], attach: bool, inter
 
 async def _start(client: Client, name: str) -> str:
     try:
-        await client.do("start", name)
-    except AlreadySo:
-        pass  # as asked
+        await start(client, name)
+    except NotStarted as error:
+        raise error.why from None
     return name
 
 

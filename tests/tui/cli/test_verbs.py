@@ -16,6 +16,7 @@ from engine.model.interface import Done
 from engine.model.status import Status
 from tests.engine.api.conftest import Served
 from tests.tui.cli.conftest import Typed
+from tests.tui.commands import begin, longshore
 from tui.cli import run as running
 
 
@@ -199,3 +200,21 @@ async def test_what_cannot_be_fetched_is_told(typed: Typed) -> None:
 )
 def test_codes_of_what_could_not_be_started(text: str, code: int) -> None:
     assert running.exit_code(NotFound(text)) == code
+
+
+async def test_the_engine_s_own_program_answers() -> None:
+    said = await longshore("doctor", "--help")
+    assert said.code == 0 and "longshored" in said.out, "its options are the engine's"
+    said = await longshore("engine", "unit", "--data-root", "/srv/longshore")
+    assert said.code == 0 and said.out.startswith("[Unit]") and "--data-root /srv/longshore" in said.out
+    said = await longshore("engine", "unit", "--no-such-option")
+    assert said.code != 0 and "no-such-option" in said.err
+
+
+async def test_whoever_has_read_enough_ends_it_quietly(served: Served) -> None:
+    for number in range(3):
+        await served.create(f"name{number}")
+    process = await begin("--host", f"unix://{served.path}", "ps", "-a")
+    assert process.stdout and process.stderr
+    process.stdout._transport.close()  # type: ignore[attr-defined]
+    assert (await process.wait(), await process.stderr.read()) == (1, b"")
