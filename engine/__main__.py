@@ -88,6 +88,7 @@ async def run(config: Config) -> None:
             bridge=config.bridge,
         ),
         config.containerd,
+        config.places,
     )
     _raise_limits()
     all_goes = False

@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from engine import __version__
+from engine.host.registry.places import Places
+from engine.host.registry.places import check as check_places
 from engine.model.errors import EngineError, Invalid, NotBuilt
 
 CONFIG_FILE = "/etc/longshore/daemon.json"
@@ -59,6 +61,10 @@ class Config(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
     log_driver: str = "json-file"
     """Of containers that ask for none; and `log_opts`, its options."""
     log_opts: dict[str, str] = {}
+    registry_mirrors: tuple[str, ...] = ()
+    """Mirrors of docker.io, tried in turn before it."""
+    insecure_registries: tuple[str, ...] = ()
+    """`host[:port]` or address ranges that need no certificate, nor TLS."""
     live_restore: bool = True
     """Containers outlive the engine. False: they are stopped when it ends, and when it finds one running."""
     shutdown_timeout: int = 15
@@ -79,6 +85,10 @@ class Config(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
     @property
     def pools(self) -> tuple[tuple[str, int], ...]:
         return tuple((pool.base, pool.size) for pool in self.default_address_pools)
+
+    @property
+    def places(self) -> Places:
+        return Places(mirrors=self.registry_mirrors, insecure=self.insecure_registries)
 
     @property
     def systemd_cgroup(self) -> bool:
@@ -106,6 +116,8 @@ FLAGS: tuple[tuple[tuple[str, ...], str, bool, str], ...] = (
     (("--exec-opt",), "exec-opts", True, "native.cgroupdriver=cgroupfs or =systemd"),
     (("--log-driver",), "log-driver", False, "Log of containers that ask for none: json-file, local or none"),
     (("--log-opt",), "log-opts", True, "Option of that log, as max-size=10m"),
+    (("--registry-mirror",), "registry-mirrors", True, "Mirror of docker.io: https://HOST[:PORT]"),
+    (("--insecure-registry",), "insecure-registries", True, "Registry without a certificate: HOST[:PORT], or a range"),
     (("--live-restore",), "live-restore", False, "true: containers outlive the engine (default); false: they end with it"),
     (("--shutdown-timeout",), "shutdown-timeout", False, "Seconds containers get to end with the engine"),
     (("-l", "--log-level"), "log-level", False, "debug, info, warn, error or fatal"),
@@ -225,6 +237,7 @@ def _check(config: Config) -> Config:
     for option in config.exec_opts:
         if option not in {f"native.cgroupdriver={driver}" for driver in DRIVERS}:
             raise Invalid(f"cannot use --exec-opt {option!r}", f"take native.cgroupdriver={' or '.join(DRIVERS)}")
+    check_places(config.places)
     _check_network(config)
     _check_parent(config)
     return config

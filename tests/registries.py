@@ -121,3 +121,16 @@ class Server:
         self.asked.append(Asked(request, await request.read()))
         answer: web.StreamResponse = await self._handler(request)
         return answer
+
+
+async def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate that is its own authority, and its key."""
+    certificate, key = directory / "cert.pem", directory / "key.pem"
+    child = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
+        *("-subj", "/CN=longshore test", "-addext", "subjectAltName=IP:0.0.0.0,IP:127.0.0.1"),
+        *("-keyout", str(key), "-out", str(certificate)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await child.wait() == 0, "openssl made no certificate"
+    return certificate, key

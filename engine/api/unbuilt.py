@@ -39,7 +39,6 @@ GET    /volumes/{name}
 PUT    /volumes/{name}
 DELETE /volumes/{name}
 GET    /system/df
-POST   /auth
 GET    /distribution/{name:.+}/json
 GET    /plugins
 GET    /plugins/privileges

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from engine.host.distribution import Registry
 from engine.host.network import Firewall, Links, Netns
 from engine.host.things import (
     CgroupStats,
@@ -319,6 +320,7 @@ class Host:
     files: Files
     rootfs: Rootfs
     images: Images
+    registry: Registry
     netns: Netns
     links: Links
     firewall: Firewall
@@ -331,8 +333,8 @@ class Host:
 
 __all__ = [
     "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
-    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Records", "Rootfs", "Sighting", "Stdio", "Task",
-    "Tasks", "Traffic", "User", "sighted", "within",
+    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Records", "Registry", "Rootfs", "Sighting",
+    "Stdio", "Task", "Tasks", "Traffic", "User", "sighted", "within",
 ]  # fmt: skip
 
 

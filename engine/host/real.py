@@ -26,12 +26,14 @@ from engine.host.overlay import OverlayRootfs
 from engine.host.preflight import preflight
 from engine.host.ps import HostProcesses
 from engine.host.records import DiskRecords
+from engine.host.registry import Places, Registries
 from engine.host.stdio import KernelStdio
 from engine.host.syscalls import MNT_DETACH, umount2
 from engine.host.threads import long
 from engine.host.tools import doing
 from engine.model.errors import Conflict, HostFailed
 
+NOWHERE = Places()
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -46,9 +48,10 @@ class WallClock:
 class RealHost:
     """This machine, held for one engine: its two directories locked, containerd reached, all ports open."""
 
-    def __init__(self, given: Facts, containerd: str = "") -> None:
-        """`given`: the engine's own paths and names. `containerd`: socket of one that runs already; else our own."""
-        self.given, self.address = given, containerd
+    def __init__(self, given: Facts, containerd: str = "", places: Places = NOWHERE) -> None:
+        """`given`: the engine's own paths and names. `containerd`: socket of one that runs already; else our own.
+        `places`: what the configuration says of registries."""
+        self.given, self.address, self.places = given, containerd, places
         self.daemon: Daemon | None = None
         self._locks: list[int] = []
 
@@ -73,12 +76,14 @@ class RealHost:
             self.daemon.on_trouble(self.tasks.report)
         facts = replace(facts, containerd_version=await self.tasks.version())
         self.stdio = KernelStdio(facts.root, facts.exec_root)
+        self.registries = Registries(facts.root, self.places)
         return Host(
             facts=facts,
             records=DiskRecords(facts),
             files=DiskFiles(facts),
             rootfs=OverlayRootfs(facts),
             images=ImageStore(facts),
+            registry=self.registries,
             netns=KernelNetns(facts.exec_root),
             links=KernelLinks(facts.exec_root),
             firewall=NftFirewall(facts.bridge),
@@ -101,6 +106,8 @@ class RealHost:
         """Let go; containers and containerd run on. `all`: no container is left, so containerd and the keeper end too."""
         if hasattr(self, "stdio"):
             await self.stdio.close()
+        if hasattr(self, "registries"):
+            await self.registries.close()
         if hasattr(self, "tasks"):
             await self.tasks.close()
         if self.daemon:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Traffic, User
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
+from engine.host.simulated_registry import SimulatedRegistry
 from engine.host.simulated_world import BUSYBOX, SimulatedWorld
 from engine.host.simulated_world import Port as _Port
 from engine.model.container import Container, Endpoint
@@ -268,6 +269,7 @@ def simulated(world: SimulatedWorld) -> Host:
         files=SimulatedFiles(world),
         rootfs=SimulatedRootfs(world),
         images=SimulatedImages(world),
+        registry=SimulatedRegistry(),
         netns=SimulatedNetns(world),
         links=SimulatedLinks(world),
         firewall=SimulatedFirewall(world),

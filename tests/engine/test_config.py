@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config, parse
+from engine.host.registry import Places
 from engine.model.errors import EngineError, Invalid, NotBuilt
 
 
@@ -26,6 +27,8 @@ def test_every_flag() -> None:
             *("--containerd", "/c.sock", "--bridge", "br9", "--bip", "10.9.0.1/24", "--cgroup-parent", "own.slice"),
             *("--default-address-pool", "base=10.8.0.0/14,size=16", "--default-address-pool", "size=24,base=10.7.0.0/16"),
             *("--exec-opt", "native.cgroupdriver=systemd", "--log-level", "debug", "--group", "ships"),
+            *("--registry-mirror", "https://a.test", "--insecure-registry", "b.test:5000"),
+            *("--insecure-registry", "10.1.0.0/16"),
         ]
     )
     assert config.sockets == ("/a/x.sock", "/b/y.sock")
@@ -33,6 +36,7 @@ def test_every_flag() -> None:
     assert (config.bridge, config.bip, config.parent, config.group) == ("br9", "10.9.0.1/24", "own.slice", "ships")
     assert config.pools == (("10.8.0.0/14", 16), ("10.7.0.0/16", 24))
     assert config.systemd_cgroup and config.log_level == "debug"
+    assert config.places == Places(mirrors=("https://a.test",), insecure=("b.test:5000", "10.1.0.0/16"))
 
 
 def test_the_run_time_paths_follow_the_exec_root() -> None:
