@@ -31,6 +31,8 @@ CLONE_NEWNET: Final = 0x40000000
 
 # <linux/openat2.h>; the call has one number on every architecture
 RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
 RESOLVE_IN_ROOT: Final = 0x10
 _SYS_OPENAT2: Final = 437
 _OPENAT2_TRIES: Final = 1000
