@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from msgspec.structs import replace
 
@@ -22,6 +23,8 @@ from engine.steps.task import ConnectOutput
 log = logging.getLogger(__name__)
 
 
+PATIENCE = 10.0
+"""Seconds that one container's trouble keeps all others waiting for the engine."""
 AGAIN_SECONDS = 5.0
 """Between two tries of what could not be recovered, as when a shim does not answer."""
 
@@ -31,36 +34,33 @@ class Recovery:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._trying: asyncio.Task[None] | None = None
+        self._rest: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Load every record, then take up what a dead engine left open, all records side by side.
 
-        Those that cannot be taken up now are tried again in the background.
+        Those that take long, or cannot be taken up now, are seen to in the background: each is locked as long as it takes.
         """
         engine = self.engine
         await engine.ledger.load()
         for c in engine.ledger.records.values():
             engine.publish(c)
         await engine.refresh_images()
-        left = await self._recover(list(engine.ledger.records))
-        if left:
-            self._trying = asyncio.create_task(self._try_again(left))
+        began = time.monotonic()
+        tries = {id: engine.spawn(_recover(engine, id)) for id in list(engine.ledger.records)}
+        late = (await asyncio.wait(tries.values(), timeout=PATIENCE))[1] if tries else set()
+        log.info("took up %d of %d containers in %.1f s", len(tries) - len(late), len(tries), time.monotonic() - began)
+        self._rest = asyncio.create_task(self._see_to_the_rest(tries))
 
     async def close(self) -> None:
-        if self._trying:
-            self._trying.cancel()
-            await asyncio.gather(self._trying, return_exceptions=True)
+        if self._rest:
+            self._rest.cancel()
+            await asyncio.gather(self._rest, return_exceptions=True)
 
-    async def _recover(self, ids: list[str]) -> list[str]:
-        """Those it did not work for."""
-        done = await asyncio.gather(*(self.engine.spawn(_recover(self.engine, id)) for id in ids))
-        return [id for id, recovered in zip(ids, done, strict=True) if not recovered]
-
-    async def _try_again(self, ids: list[str]) -> None:
-        while ids:
+    async def _see_to_the_rest(self, tries: dict[str, asyncio.Task[bool]]) -> None:
+        while left := [id for id, recovered in tries.items() if not await asyncio.shield(recovered)]:
             await self.engine.host.clock.sleep(AGAIN_SECONDS)
-            ids = await self._recover(ids)
+            tries = {id: self.engine.spawn(_recover(self.engine, id)) for id in left}
 
 
 async def recover(engine: Engine) -> None:
