@@ -95,10 +95,10 @@ def size(text: str, thousand: int, name: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise Invalid(f"invalid value for {name}: {text!r} is no size", "give bytes, or a number with k, m or g, such as 10m")
-    bytes_ = int(float(match[1]) * thousand ** ("kmgtp".index(match[2].lower()) + 1 if match[2] else 0))
-    if not 0 < bytes_ < 2**63:
-        raise Invalid(f"{name} must be a positive number", "give a size such as 10m")
-    return bytes_
+    bytes_ = float(match[1]) * thousand ** ("kmgtp".index(match[2].lower()) + 1 if match[2] else 0)
+    if not 1 <= bytes_ < 2**63:
+        raise Invalid(f"{name} must be a positive number, and less than 8 EiB", "give a size such as 10m")
+    return int(bytes_)
 
 
 def _count(text: str) -> int:
