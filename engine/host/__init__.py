@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from engine.host.distribution import Registry
 from engine.host.network import Firewall, Links, Netns
+from engine.host.storage import Images, Progress, Rootfs
 from engine.host.things import (
     CgroupStats,
     Exit,
@@ -34,7 +35,6 @@ from engine.host.things import (
     User,
 )
 from engine.model.container import Container
-from engine.model.image import Image
 from engine.model.interface import LogLine, Top
 
 
@@ -67,57 +67,6 @@ class Files(Protocol):
     async def drop_network(self, id: str) -> None: ...
 
     async def look_network(self, id: str) -> str | None: ...
-
-
-class Rootfs(Protocol):
-    """The overlay2 store of one container: its two layers and the union mount."""
-
-    async def make_init(self, init_id: str, lower: tuple[str, ...]) -> None:
-        """The init layer with the files that are mounted over or wanted in every container."""
-
-    async def make_writable(self, mount_id: str, init_id: str, lower: tuple[str, ...], chain_id: str, id: str) -> None: ...
-
-    async def drop_layer(self, layer: str, id: str = "") -> None:
-        """Remove a layer's directory and its short link. With `id`: the entry in `layerdb/mounts/<id>` too."""
-
-    async def look_layer(self, layer: str) -> str | None: ...
-
-    async def mount(self, mount_id: str) -> str:
-        """Mount the union; its path."""
-
-    async def unmount(self, mount_id: str) -> None: ...
-
-    async def look_mount(self, mount_id: str) -> str | None: ...
-
-    async def make_directory(self, mount_id: str, path: str) -> None:
-        """The working directory, inside the root, no symlink followed out of it."""
-
-    async def user(self, mount_id: str, user: str, groups: tuple[str, ...]) -> User:
-        """Look a user up in the root's own `/etc/passwd` and `/etc/group`."""
-
-    def merged(self, mount_id: str) -> str:
-        """Path of the union mount."""
-
-    async def sightings(self) -> set[Sighting]:
-        """Every union mount and every layer there is: `("mount", id)`, `("layer", id)`."""
-
-    async def sizes(self, mount_id: str) -> tuple[int, int]:
-        """Bytes and files in the writable layer."""
-
-
-class Images(Protocol):
-    """The image store, `image/overlay2/` and the read-only layers of `overlay2/`."""
-
-    async def load_all(self) -> list[Image]: ...
-
-    async def find(self, reference: str) -> Image:
-        """By name, digest, id or id prefix (reference 8.9). Raises `NotFound`, `Invalid`."""
-
-    def load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[str]:
-        """Take in a `docker save` archive; yields `Loaded image: ...` lines."""
-
-    async def make_busybox(self) -> Image:
-        """The first image, from the host's static busybox. Made once."""
 
 
 class Channel(Protocol):
@@ -333,8 +282,8 @@ class Host:
 
 __all__ = [
     "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
-    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Records", "Registry", "Rootfs", "Sighting",
-    "Stdio", "Task", "Tasks", "Traffic", "User", "sighted", "within",
+    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Progress", "Records", "Registry", "Rootfs",
+    "Sighting", "Stdio", "Task", "Tasks", "Traffic", "User", "sighted", "within",
 ]  # fmt: skip
 
 

@@ -1,24 +1,19 @@
 """What a `docker save` archive holds: images, each with its config, its names, and where its layers lie in the archive.
 
 Two layouts: Docker's, with a `manifest.json` (which wins where both are there), and the OCI image layout, with `index.json`
-and `blobs/`. The archive and each layer may be compressed with gzip, bzip2 or xz. Everything blocks; `Invalid` says what
-cannot be right.
+and `blobs/`. The archive is plain here; layers are given as they lie in it. Everything blocks; `Invalid` says what cannot be
+right.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import lzma
 import posixpath
 import re
-import shutil
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -32,13 +27,16 @@ CONTAINERD_NAME: Final = "io.containerd.image.name"
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 LARGEST_JSON: Final = 8 << 20
 MAX_LINKS: Final = 8
-TAR_MAGIC: Final = (257, b"ustar")
-COMPRESSED: Final[tuple[tuple[bytes, Callable[[Any], Any]], ...]] = (
-    (b"\x1f\x8b", gzip.open),
-    (b"BZh", bz2.open),
-    (b"\xfd7zXZ\0", lzma.open),
-)
-ZSTD: Final = b"\x28\xb5\x2f\xfd"
+ATTESTATION: Final = "vnd.docker.reference.type"
+"""Annotation of a manifest that speaks of another and is no image (buildx)."""
+REF_NAME: Final = "org.opencontainers.image.ref.name"
+
+
+class Region(Struct, frozen=True):
+    """Where a file of the archive lies in it."""
+
+    offset: int
+    size: int
 
 
 class Packed(Struct, frozen=True, kw_only=True):
@@ -74,34 +72,17 @@ def readable(what: str) -> Iterator[None]:
     """Turn every way in which a damaged archive can show into `Invalid`."""
     try:
         yield
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+    except (tarfile.TarError, EOFError) as error:
         raise Invalid(f"cannot read {what}: it is damaged, or not what it should be: {error}") from error
-
-
-def plain(file: IO[bytes]) -> IO[bytes]:
-    """The content of a file that may be compressed, from its beginning."""
-    head = file.read(512)
-    file.seek(0)
-    start, magic = TAR_MAGIC
-    if head[start : start + len(magic)] == magic:
-        return file
-    if head.startswith(ZSTD):
-        raise Invalid("cannot read the archive: it is compressed with zstd", "unpack it first: zstd -d")
-    return next((opened(file) for prefix, opened in COMPRESSED if head.startswith(prefix)), file)
 
 
 class Archive:
     """An archive in a seekable file."""
 
-    def __init__(self, file: IO[bytes], scratch: IO[bytes]) -> None:
-        """`scratch` takes the plain archive where `file` is compressed. Raises `Invalid`."""
+    def __init__(self, file: IO[bytes]) -> None:
+        """Raises `Invalid`."""
         with readable("the archive"):
-            content = plain(file)
-            if content is not file:
-                shutil.copyfileobj(content, scratch, 1 << 20)
-                scratch.seek(0)
-                content = scratch
-            self._tar = tarfile.open(fileobj=content, mode="r:")  # noqa: SIM115 - lives as long as the file below it
+            self._tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - lives as long as the file below it
             self._members = {posixpath.normpath(member.name): member for member in self._tar.getmembers()}
 
     def images(self) -> list[Packed]:
@@ -111,10 +92,10 @@ class Archive:
             return list(self._from_index(_decode(INDEX, self._read(INDEX), _Index), ()))
         raise Invalid(f"cannot load the archive: it has neither {MANIFEST} nor {INDEX}", "make it with docker save")
 
-    def layer(self, name: str) -> IO[bytes]:
-        """A layer's tar, uncompressed."""
-        with readable(f"the layer {name}"):
-            return plain(self._open(name))
+    def layer(self, name: str) -> Region:
+        """Where a layer's tar lies, maybe compressed."""
+        member = self._find(name)
+        return Region(member.offset_data, member.size)
 
     def _from_manifest(self, entry: _Manifest) -> Packed:
         return Packed(config=self._read(entry.config), layers=entry.layers or (), tags=entry.repo_tags or ())
@@ -123,7 +104,9 @@ class Archive:
         if depth > MAX_LINKS:
             raise Invalid("cannot load the archive: its indexes lie too deep in one another")
         for descriptor in index.manifests or ():
-            name = (descriptor.annotations or {}).get(CONTAINERD_NAME)
+            if ATTESTATION in (descriptor.annotations or {}):
+                continue
+            name = _name(descriptor.annotations or {})
             below = _decode(descriptor.digest, self._blob(descriptor.digest), _Index)
             yield from self._from_index(below, (name,) if name else tags, depth + 1)
         if index.config:
@@ -138,22 +121,22 @@ class Archive:
 
     def _read(self, name: str) -> bytes:
         with readable(name):
-            data = self._open(name).read(LARGEST_JSON + 1)
+            file = self._tar.extractfile(self._find(name))
+            assert file, "a regular file has content"
+            data = file.read(LARGEST_JSON + 1)
         if len(data) > LARGEST_JSON:
             raise Invalid(f"cannot load the archive: {name} is larger than {LARGEST_JSON >> 20} MiB")
         return data
 
-    def _open(self, name: str) -> IO[bytes]:
+    def _find(self, name: str) -> tarfile.TarInfo:
         """A file of the archive. `docker save` writes a layer once and symlinks where it is met again."""
         path = posixpath.normpath(name)
         for _ in range(MAX_LINKS):
             member = self._members.get(path)
             if member is None:
                 break
-            if member.isreg():
-                file = self._tar.extractfile(member)
-                assert file, "a regular file has content"
-                return file
+            if member.isreg() and not member.issparse():
+                return member
             if member.issym():
                 path = posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname))
             else:
@@ -166,6 +149,12 @@ def _decode(name: str, data: bytes, type: type[T]) -> T:
         return msgspec.json.decode(data, type=type)
     except msgspec.MsgspecError as error:
         raise Invalid(f"cannot load the archive: {name} is not as it should be: {error}") from error
+
+
+def _name(annotations: dict[str, str]) -> str:
+    """The image's name. `ref.name` may hold a tag alone, which names nothing."""
+    reference = annotations.get(REF_NAME, "")
+    return annotations.get(CONTAINERD_NAME) or (reference if ":" in reference or "/" in reference else "")
 
 
 def _blob_path(digest: str) -> str:

@@ -7,14 +7,13 @@ counted in a file.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
-from datetime import datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from engine.host.disk import (
     make_directories,
@@ -22,64 +21,21 @@ from engine.host.disk import (
     names,
     read_file,
     read_text,
+    remove_file,
     remove_tree,
     sync_directory,
     write_file,
 )
+from engine.host.imageconfig import image_of
 from engine.host.layers import LayerStore, content_size
 from engine.host.records import REMOVING
 from engine.host.syscalls import syncfs
-from engine.model.errors import EngineError, Invalid
-from engine.model.image import Image, ImageLayer, chain_ids
-from engine.model.settings import Config
+from engine.model.errors import EngineError, NotFound
+from engine.model.image import Image, ImageLayer
 from engine.spec import references
 
 SHA256: Final = "sha256:"
-
-
-class _History(Struct):
-    created_by: str | None = None
-    empty_layer: bool = False
-
-
-class _Root(Struct):
-    type: str = "layers"
-    diff_ids: tuple[str, ...] | None = None
-
-
-class ImageConfig(Struct):
-    """An image's config as it lies in archives and in the store (OCI image-spec, config.md; Docker's keys beside it)."""
-
-    rootfs: _Root
-    architecture: str = ""
-    os: str = "linux"
-    variant: str = ""
-    created: datetime | None = None
-    author: str = ""
-    comment: str = ""
-    docker_version: str = ""
-    config: Config | None = None
-    history: tuple[_History, ...] | None = None
-
-    @property
-    def diff_ids(self) -> tuple[str, ...]:
-        return self.rootfs.diff_ids or ()
-
-    @property
-    def created_by(self) -> list[str]:
-        """The instruction of each layer, bottom first, as far as the history tells."""
-        return [entry.created_by or "" for entry in self.history or () if not entry.empty_layer]
-
-
-def decode_config(data: bytes) -> ImageConfig:
-    try:
-        config = msgspec.json.decode(data, type=ImageConfig)
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"the image's config is not as it should be: {error}") from error
-    wrong = next((each for each in config.diff_ids if references.as_id(each) != each), None)
-    if wrong is not None:
-        raise Invalid(f"the image's config names a layer {wrong!r}, which is no sha256 digest")
-    return config
+TAR_SPLIT: Final = "tar-split.json.gz"
 
 
 class ImageDB:
@@ -124,37 +80,17 @@ class ImageDB:
 
     def read_image(self, id: str) -> Image:
         """Raises `EngineError` when the config or a layer is not as it was written."""
-        data = read_file(os.path.join(self._content, id.removeprefix(SHA256)))
+        data = self.read_config(id)
         if SHA256 + hashlib.sha256(data).hexdigest() != id:
             raise EngineError(f"the config of image {id} has been changed")
-        config = decode_config(data)
-        made_by = config.created_by
-        layers = []
-        for number, (diff_id, chain_id) in enumerate(zip(config.diff_ids, chain_ids(config.diff_ids), strict=True)):
-            cache_id = self.cache_id(chain_id)
-            if cache_id is None:
-                raise EngineError(f"layer {diff_id} of image {id} is missing")
-            layers.append(
-                ImageLayer(
-                    diff_id=diff_id,
-                    chain_id=chain_id,
-                    cache_id=cache_id,
-                    size=int(read_text(os.path.join(self._layer(chain_id), "size")) or 0),
-                    created_by=made_by[number] if number < len(made_by) else "",
-                )
-            )
-        return Image(
-            id=id,
-            created=config.created,
-            architecture=config.architecture,
-            variant=config.variant,
-            os=config.os,
-            author=config.author,
-            comment=config.comment,
-            docker_version=config.docker_version,
-            config=config.config or Config(),
-            layers=tuple(layers),
-        )
+        return image_of(id, data, self.read_layer)
+
+    def read_config(self, id: str) -> bytes:
+        return read_file(os.path.join(self._content, id.removeprefix(SHA256)))
+
+    def forget_image(self, id: str) -> None:
+        remove_file(os.path.join(self._content, id.removeprefix(SHA256)))
+        sync_directory(self._content)
 
     def write_image(self, config: bytes) -> str:
         """Commit the config's exact bytes; the image's id."""
@@ -169,6 +105,15 @@ class ImageDB:
         """The directory of a layer, or None: no such layer is committed."""
         return read_text(os.path.join(self._layer(chain_id), "cache-id"))
 
+    def read_layer(self, chain_id: str) -> ImageLayer:
+        """Raises `NotFound`."""
+        entry = self._layer(chain_id)
+        cache_id, diff_id = (read_text(os.path.join(entry, name)) for name in ("cache-id", "diff"))
+        if not cache_id or not diff_id:
+            raise NotFound(f"there is no layer {chain_id}", "load or pull the image again")
+        size = int(read_text(os.path.join(entry, "size")) or 0)
+        return ImageLayer(diff_id=diff_id, chain_id=chain_id, cache_id=cache_id, size=size)
+
     def begin_layer(self, parent_chain: str) -> str:
         """An empty layer directory on top of the parent's, noted as pending; its cache id."""
         cache_id = secrets.token_hex(32)
@@ -178,7 +123,12 @@ class ImageDB:
         self.layers.make(cache_id, parent)
         return cache_id
 
-    def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str) -> None:
+    def split_file(self, cache_id: str) -> str:
+        """Where a pending layer's tar-split goes."""
+        return os.path.join(self._pending, cache_id, TAR_SPLIT)
+
+    def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str) -> ImageLayer:
+        """The layer lasts; or the one that came first, where somebody else has committed the same meanwhile."""
         pending = os.path.join(self._pending, cache_id)
         size, _ = content_size(self.layers.diff(cache_id))
         for name, text in {"cache-id": cache_id, "diff": diff_id, "parent": parent_chain, "size": str(size)}.items():
@@ -189,20 +139,20 @@ class ImageDB:
             syncfs(fd)  # all of the layer lasts before anything speaks of it
         finally:
             os.close(fd)
-        os.rename(pending, self._layer(chain_id))
+        try:
+            os.rename(pending, self._layer(chain_id))
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
         sync_directory(self._layerdb)
+        return self.read_layer(chain_id)
 
-    def sweep(self, images: list[Image]) -> None:
-        """Remove pending layers, half-removed ones, and those that no image and no container stands on."""
+    def sweep(self, images: list[Image]) -> tuple[str, ...]:
+        """Remove what is pending, what is half removed, and layers that no image and no container stands on; their chain ids."""
         for cache_id in names(self._pending):
-            self.layers.drop(cache_id)
-            remove_tree(os.path.join(self._pending, cache_id))
-        reached = {layer.chain_id for image in images for layer in image.layers}
-        for container in names(self._mounts):
-            chain_id = read_text(os.path.join(self._mounts, container, "parent"))
-            while chain_id and chain_id not in reached:
-                reached.add(chain_id)
-                chain_id = read_text(os.path.join(self._layer(chain_id), "parent"))
+            self.drop_pending(cache_id)
+        reached = {layer.chain_id for image in images for layer in image.layers} | self._under_containers()
+        freed = []
         for name in names(self._layerdb):
             if SHA256 + name in reached:
                 continue
@@ -213,6 +163,25 @@ class ImageDB:
             if directory:
                 self.layers.drop(directory)
             remove_tree(removing)
+            if references.as_id(name):
+                freed.append(SHA256 + name)
+        return tuple(freed)
+
+    def drop_pending(self, cache_id: str) -> None:
+        """Take a layer away that was begun and is not committed; one that is committed stays."""
+        pending = os.path.join(self._pending, cache_id)
+        if os.path.exists(pending):
+            self.layers.drop(cache_id)
+            remove_tree(pending)
+
+    def _under_containers(self) -> set[str]:
+        reached: set[str] = set()
+        for container in names(self._mounts):
+            chain_id = read_text(os.path.join(self._mounts, container, "parent"))
+            while chain_id and chain_id not in reached:
+                reached.add(chain_id)
+                chain_id = read_text(os.path.join(self._layer(chain_id), "parent"))
+        return reached
 
     def _layer(self, chain_id: str) -> str:
         return os.path.join(self._layerdb, chain_id.removeprefix(SHA256))

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
-from typing import IO, Any, Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import IO, Final
 
 from msgspec.structs import replace
 
-from engine.host import Facts, busybox
-from engine.host.archive import Archive, Packed, readable
-from engine.host.disk import make_directories, write_all
-from engine.host.imagedb import ImageDB, decode_config
+from engine.host import Facts, Progress, busybox
+from engine.host.archive import Archive, Packed, Region
+from engine.host.disk import make_directories
+from engine.host.imageconfig import decode_config
+from engine.host.imagedb import ImageDB
+from engine.host.inflate import Inflater
 from engine.host.threads import long
-from engine.host.tools import REMEDIES, doing
-from engine.host.untar import REFUSED
-from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
-from engine.model.image import Image, chain_ids
+from engine.host.tools import doing
+from engine.host.unpack import CHUNK, in_thread, no_room, room, to_the_end, together, unpack
+from engine.model.errors import EngineError, Invalid, NotFound
+from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
 
-T = TypeVar("T")
-
-UNTAR: Final = os.path.join(os.path.dirname(__file__), "untar.py")
-CHUNK: Final = 1 << 20
 MAX_LAYERS: Final = 125
 """Docker's bound on the layers of an image."""
 
@@ -42,6 +39,7 @@ class ImageStore:
         self._lock = asyncio.Lock()
         self._images: dict[str, Image] | None = None
         self._tags: dict[str, str] = {}
+        self._keepers = 0
         self.unreadable: dict[str, str] = {}
         """Images left out at the start, by id, each with the reason. Nothing of them is touched."""
 
@@ -64,16 +62,16 @@ class ImageStore:
             return matches[0]
         raise NotFound(f"No such image: {wanted}")
 
-    async def load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    async def load(self, archive: AsyncIterator[bytes], progress: Progress | None = None) -> AsyncIterator[str]:
         await self._ready()
         with doing("load the archive"):
             await long(make_directories, self._scratch, 0o700)
-            # Files without a name: a crash leaves nothing of them.
-            with tempfile.TemporaryFile(dir=self._scratch) as file, tempfile.TemporaryFile(dir=self._scratch) as scratch:
-                await _spool(archive, file)
-                opened = await long(Archive, file, scratch)
+            # A file without a name: a crash leaves nothing of it.
+            with tempfile.TemporaryFile(dir=self._scratch) as file:
+                await _spool(archive, file, self._scratch)
+                opened = await long(Archive, file)
                 for packed in await long(opened.images):
-                    for line in await _to_the_end(self._take_in(opened, packed)):
+                    for line in await self._take_in(opened, file.fileno(), packed, progress):
                         yield line
 
     async def make_busybox(self) -> Image:
@@ -83,6 +81,101 @@ class ImageStore:
             async for _ in self.load(_once(archive)):
                 pass
         return await self.find(busybox.TAG)
+
+    async def tag(self, id: str, reference: str) -> None:
+        name = _as_tag(reference)
+        async with self._lock:
+            self._image(id)
+            with doing(f"name the image {name}"):
+                await to_the_end(self._name({name: id}))
+
+    async def untag(self, reference: str) -> None:
+        name = references.parse(reference).familiar
+        async with self._lock:
+            if name not in self._tags:
+                raise NotFound(f"No such image: {name}")
+            with doing(f"take the name {name} away"):
+                await to_the_end(self._name({name: ""}))
+
+    async def remove(self, id: str) -> tuple[str, ...]:
+        async with self._lock:
+            self._image(id)
+            with doing(f"remove the image {id}"):
+                return await to_the_end(self._remove(id))
+
+    async def config(self, id: str) -> bytes:
+        await self._ready()
+        self._image(id)
+        with doing(f"read the config of {id}"):
+            return await long(self._db.read_config, id)
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[None]:
+        await self._ready()
+        self._keepers += 1
+        try:
+            yield
+        finally:
+            self._keepers -= 1
+            async with self._lock:
+                with doing("free unused layers"):
+                    await to_the_end(self._free())
+
+    async def has_layer(self, chain_id: str) -> bool:
+        await self._ready()
+        with doing(f"look for the layer {chain_id}"):
+            return await long(self._db.cache_id, chain_id) is not None
+
+    async def add_layer(
+        self, parent: str, diff_id: str, chunks: AsyncIterator[bytes], report: Callable[[int], None] | None = None
+    ) -> ImageLayer:
+        await self._ready()
+        what = f"the layer {diff_id}" if diff_id else "the layer"
+        with self._busy():
+            return await self._add_layer(parent, diff_id, chunks, report, what)
+
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
+        await self._ready()
+        known = [_as_tag(name) for name in (*tags, *digests)]
+        decoded = decode_config(config)
+        if len(decoded.diff_ids) > MAX_LAYERS:
+            raise Invalid(f"cannot add the image: max depth exceeded, it has more than {MAX_LAYERS} layers")
+        async with self._lock:
+            with doing("add the image"):
+                return await to_the_end(self._add(config, known))
+
+    async def _add(self, config: bytes, known: list[str]) -> Image:
+        images = self._images
+        assert images is not None, "the store is open"
+        for chain_id in chain_ids(decode_config(config).diff_ids):
+            await long(self._db.read_layer, chain_id)  # before the config is there that stands on it
+        id = await long(self._db.write_image, config)
+        images[id] = self._with_names(await long(self._db.read_image, id))
+        await self._name(dict.fromkeys(known, id))
+        return images[id]
+
+    async def _remove(self, id: str) -> tuple[str, ...]:
+        """In the opposite order: names, config, layers."""
+        images = self._images
+        assert images is not None, "the store is open"
+        await self._name({name: "" for name, each in self._tags.items() if each == id})
+        await long(self._db.forget_image, id)
+        del images[id]
+        return await self._free()
+
+    def _image(self, id: str) -> Image:
+        if self._images is None or id not in self._images:
+            raise NotFound(f"No such image: {id}")
+        return self._images[id]
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Something is pending: a sweep would take it away."""
+        self._keepers += 1
+        try:
+            yield
+        finally:
+            self._keepers -= 1
 
     async def _ready(self) -> dict[str, Image]:
         """The images, read at the first call, which also sweeps what a crash left."""
@@ -110,7 +203,7 @@ class ImageStore:
         digests = tuple(name for name in own if "@" in name)
         return replace(image, tags=tuple(name for name in own if "@" not in name), digests=digests)
 
-    async def _take_in(self, archive: Archive, packed: Packed) -> list[str]:
+    async def _take_in(self, archive: Archive, fd: int, packed: Packed, progress: Progress | None) -> list[str]:
         """Commit one image of an archive; the lines that say so. A failure leaves nothing of it."""
         config = decode_config(packed.config)
         tags = [_as_tag(tag) for tag in packed.tags]
@@ -120,98 +213,73 @@ class ImageStore:
             )
         if len(packed.layers) > MAX_LAYERS:
             raise Invalid(f"cannot load the image: max depth exceeded, it has more than {MAX_LAYERS} layers")
-        images = await self._ready()
-        async with self._lock:
+        async with self.keeping():
+            parent = ""
+            for name, diff_id, chain_id in zip(packed.layers, config.diff_ids, chain_ids(config.diff_ids), strict=True):
+                if not await self.has_layer(chain_id):
+                    region = await long(archive.layer, name)
+                    report = partial(_report, progress, diff_id, region.size) if progress else None
+                    await self._add_layer(parent, diff_id, _read(fd, region), report, f"the layer {name}")
+                parent = chain_id
+            image = await self.add_image(packed.config, tags)
+        return [f"Loaded image: {tag}" for tag in tags] or [f"Loaded image ID: {image.id}"]
+
+    async def _add_layer(
+        self, parent: str, diff_id: str, chunks: AsyncIterator[bytes], report: Callable[[int], None] | None, what: str
+    ) -> ImageLayer:
+        with doing(f"unpack {what}"):
+            cache_id = await to_the_end(long(self._db.begin_layer, parent))
             try:
-                parent = ""
-                for name, diff_id, chain_id in zip(packed.layers, config.diff_ids, chain_ids(config.diff_ids), strict=True):
-                    if await long(self._db.cache_id, chain_id) is None:
-                        await self._add_layer(archive, name, diff_id, chain_id, parent)
-                    parent = chain_id
-                id = await long(self._db.write_image, packed.config)
-                known = self._tags | dict.fromkeys(tags, id)
-                await long(self._db.write_tags, known)
-                self._tags = known
-                images[id] = await long(self._db.read_image, id)
-            except BaseException:
-                if not self.unreadable:
-                    await long(self._db.sweep, list(images.values()))
-                raise
-            for each, image in images.items():
-                images[each] = self._with_names(image)
-        return [f"Loaded image: {tag}" for tag in tags] or [f"Loaded image ID: {id}"]
+                digest = await unpack(chunks, self._db.layers.diff(cache_id), self._db.split_file(cache_id), what, report)
+                if diff_id and digest != diff_id:
+                    raise Invalid(f"cannot load {what}: its content is {digest}, the image's config says {diff_id}")
+                chain_id = chain_ids((parent, digest))[-1] if parent else digest
+                return await to_the_end(long(self._db.commit_layer, cache_id, chain_id, digest, parent))
+            finally:
+                await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
-    async def _add_layer(self, archive: Archive, name: str, diff_id: str, chain_id: str, parent: str) -> None:
-        cache_id = await long(self._db.begin_layer, parent)
-        digest = await _unpack(archive, name, self._db.layers.diff(cache_id))
-        if digest != diff_id:
-            raise Invalid(f"cannot load the layer {name}: its content is {digest}, the image's config says {diff_id}")
-        await long(self._db.commit_layer, cache_id, chain_id, diff_id, parent)
+    async def _name(self, names: dict[str, str]) -> None:
+        """Give names to images, and take those away that are given to none. Under the lock."""
+        known = {name: id for name, id in (self._tags | names).items() if id}
+        await long(self._db.write_tags, known)
+        self._tags = known
+        images = self._images or {}
+        for id, image in images.items():
+            images[id] = self._with_names(image)
+
+    async def _free(self) -> tuple[str, ...]:
+        """Free what nobody uses, unless somebody is adding layers, or an image cannot be read. Under the lock."""
+        if self._keepers or self.unreadable:
+            return ()
+        return await long(self._db.sweep, list((self._images or {}).values()))
 
 
-async def _unpack(archive: Archive, name: str, directory: str) -> str:
-    """Unpack a layer by a child that locks itself into the directory; digest of the tar."""
-    source = await long(archive.layer, name)
-    reading, writing = os.pipe()
-    try:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-X", "utf8", UNTAR, directory),
-            stdin=reading,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except BaseException:
-        os.close(writing)
-        raise
-    finally:
-        os.close(reading)
-    feed = asyncio.ensure_future(long(_feed, source, writing, f"the layer {name}"))
-    _, err = await child.communicate()
-    digest = await feed
-    if child.returncode:
-        raise _unpack_error(name, child.returncode, err.decode(errors="replace").strip())
-    return digest
+def _report(progress: Progress, id: str, total: int, current: int) -> None:
+    progress(id, current, total)
 
 
-def _unpack_error(name: str, code: int, reason: str) -> EngineError:
-    sentence = f"cannot unpack the layer {name}: {reason or f'the unpacker ended with {code}'}"
-    return Invalid(sentence) if code == REFUSED else HostFailed(sentence, REMEDIES.get(code, ""), errno=max(code, 0))
+async def _read(fd: int, region: Region) -> AsyncIterator[bytes]:
+    offset, end = region.offset, region.offset + region.size
+    while offset < end and (chunk := await to_the_end(in_thread(os.pread, fd, min(CHUNK, end - offset), offset))):
+        yield chunk
+        offset += len(chunk)
 
 
-def _feed(source: IO[bytes], fd: int, what: str) -> str:
-    """Copy a layer into the pipe; its digest. Raises `Invalid` when it cannot be uncompressed."""
-    digest = hashlib.sha256()
-    try:
-        with readable(what), suppress(BrokenPipeError):  # the child has given up, and says why itself
-            while chunk := source.read(CHUNK):
-                digest.update(chunk)
-                write_all(fd, chunk)
-    finally:
-        os.close(fd)
-    return "sha256:" + digest.hexdigest()
+async def _spool(archive: AsyncIterator[bytes], file: IO[bytes], directory: str) -> None:
+    """Write the archive down, inflated: its table of contents may come last."""
+    inflater = Inflater("the archive")
+    free = await long(room, directory)
 
+    def write(pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            if file.tell() + len(piece) > free:
+                raise no_room("the archive", file.tell() + len(piece), free)
+            file.write(piece)
 
-async def _spool(archive: AsyncIterator[bytes], file: IO[bytes]) -> None:
-    """Write the archive down: its table of contents may come last."""
-    held, size = [], 0
-    async for chunk in archive:
-        held.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK:
-            await long(file.write, b"".join(held))
-            held, size = [], 0
-    await long(file.write, b"".join(held))
-    await long(file.seek, 0)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work that a cancelled wait does not cancel, but waits out: its threads could not be stopped anyway."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    async for chunk in together(archive):
+        await to_the_end(in_thread(write, inflater.feed(chunk)))
+    await to_the_end(in_thread(write, inflater.finish()))
+    file.seek(0)
 
 
 def _as_tag(text: str) -> str:

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 
 from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Traffic, User
+from engine.host.simulated_images import SimulatedImages
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
 from engine.host.simulated_registry import SimulatedRegistry
-from engine.host.simulated_world import BUSYBOX, SimulatedWorld
+from engine.host.simulated_world import SimulatedWorld
 from engine.host.simulated_world import Port as _Port
 from engine.model.container import Container, Endpoint
-from engine.model.errors import HostFailed, NotFound
-from engine.model.image import Image
+from engine.model.errors import HostFailed
 from engine.model.network import Network
 
 
@@ -97,24 +97,6 @@ class SimulatedRootfs(_Port):
 
     async def sightings(self) -> set[Sighting]:
         return {("mount", id) for id in self.world.mounts} | {("layer", id) for id in self.world.layers}
-
-
-class SimulatedImages(_Port):
-    async def load_all(self) -> list[Image]:
-        return [BUSYBOX]
-
-    async def find(self, reference: str) -> Image:
-        if reference in (*BUSYBOX.tags, "busybox", BUSYBOX.id):
-            return BUSYBOX
-        raise NotFound(f"No such image: {reference}")
-
-    async def load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[str]:
-        async for _ in archive:
-            pass
-        yield "Loaded image: busybox:latest"
-
-    async def make_busybox(self) -> Image:
-        return BUSYBOX
 
 
 class SimulatedNetns(_Port):

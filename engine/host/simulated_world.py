@@ -20,6 +20,8 @@ BUSYBOX = Image(
     layers=(ImageLayer(diff_id="sha256:" + "d" * 64, chain_id="sha256:" + "d" * 64, cache_id="c" * 64, size=1000),),
 )
 
+BUSYBOX_CONFIG = b'{"os": "linux", "rootfs": {"type": "layers", "diff_ids": ["%s"]}}' % BUSYBOX.layers[0].diff_id.encode()
+
 
 @dataclass
 class SimulatedTask:
@@ -64,6 +66,12 @@ class SimulatedWorld:
     exec_streams: dict[tuple[str, str], Any] = field(default_factory=dict)
     stubborn: set[str] = field(default_factory=set)
     """Ids of containers that ignore every signal but SIGKILL."""
+    images: dict[str, Image] = field(default_factory=lambda: {BUSYBOX.id: BUSYBOX})
+    image_configs: dict[str, bytes] = field(default_factory=lambda: {BUSYBOX.id: BUSYBOX_CONFIG})
+    image_layers: dict[str, tuple[ImageLayer, bytes]] = field(
+        default_factory=lambda: {layer.chain_id: (layer, b"") for layer in BUSYBOX.layers}
+    )
+    image_keepers: int = 0
     pids: int = 100
     time: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 

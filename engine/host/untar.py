@@ -1,6 +1,10 @@
 """A program of its own: unpack one layer, a tar on standard input, into a directory; as overlayfs wants to find it.
 
-    python -I untar.py DIRECTORY < layer.tar
+    python -I untar.py DIRECTORY FD < layer.tar
+
+What does not become a file's content (headers, padding, whatever follows the archive) is written to the file descriptor FD, as
+tar-split does it: gzipped JSON lines, from which and from the files the very same tar can be put together again. `type` 2 is a
+piece of the tar, base64; `type` 1 a file whose content comes here, `size` bytes of it.
 
 Exit codes: 0; 200 when the layer cannot be right; else the errno of what the host refused. Either with a sentence that names
 the entry on standard error. It chroots into the directory before it reads a byte, so that no name and no symlink in the layer
@@ -14,15 +18,21 @@ Imports nothing of ours: it runs isolated.
 
 from __future__ import annotations
 
+import base64
 import errno
+import json
 import os
 import posixpath
 import shutil
 import stat
 import sys
 import tarfile
+from collections.abc import Callable
 from decimal import Decimal
-from typing import BinaryIO
+from io import FileIO
+from typing import Any, BinaryIO
+
+from isal import isal_zlib
 
 CHUNK = 1 << 18
 REFUSED = 200
@@ -37,18 +47,126 @@ class Refused(Exception):
     """The entry cannot be right."""
 
 
+class Split:
+    """The file that keeps what is no file's content."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._position = 0
+        self._lines: list[str] = []
+        self._size = 0
+        self._packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)  # 31: with a gzip header
+
+    def piece(self, data: bytes) -> None:
+        self._add(f'{{"type":2,"payload":"{base64.b64encode(data).decode()}","position":{self._position}}}\n')
+
+    def file(self, name: str, size: int) -> None:
+        entry: dict[str, str | int | None] = {"type": 1}
+        try:
+            name.encode()
+            entry["name"] = name
+        except UnicodeEncodeError:
+            entry["name_raw"] = base64.b64encode(os.fsencode(name)).decode()
+        if size:
+            entry["size"] = size
+        self._add(json.dumps(entry | {"payload": None, "position": self._position}) + "\n")
+
+    def close(self) -> None:
+        self._write()
+        write_all(self._fd, self._packer.flush())
+
+    def _add(self, line: str) -> None:
+        self._position += 1
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > CHUNK:
+            self._write()
+
+    def _write(self) -> None:
+        write_all(self._fd, self._packer.compress("".join(self._lines).encode()))
+        self._lines, self._size = [], 0
+
+
+class Tape:
+    """The tar, read forward alone, as `tarfile` reads a file. What is read goes to the split, except by `content`."""
+
+    def __init__(self, stream: BinaryIO, split: Split) -> None:
+        self._stream = stream
+        self._split = split
+        self._position = 0
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._position += len(data)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > CHUNK:
+            self._note()
+        return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if position < self._position:
+            raise tarfile.ReadError("it points back")
+        while self._position < position and self.read(min(CHUNK, position - self._position)):
+            pass
+
+    def content(self, name: str, size: int, file: FileIO) -> None:
+        """Copy a file's content."""
+        self._note()
+        self._split.file(name, size)
+        self._copy(size, file, self._stream.read)
+        self._position += size
+
+    def fragments(self, entry: tarfile.TarInfo, file: FileIO) -> None:
+        """Copy what a sparse file has. Where it has how much is not in the split: it keeps the content itself."""
+        fragments: Any = entry.sparse  # pairs of offset and size
+        for offset, size in fragments:
+            file.seek(offset)
+            self._copy(size, file, self.read)
+        file.truncate(entry.size)
+
+    def end(self) -> None:
+        """Read the rest, whatever it is."""
+        while self.read(CHUNK):
+            pass
+        self._note()
+        self._split.close()
+
+    @staticmethod
+    def _copy(size: int, file: FileIO, read: Callable[[int], bytes]) -> None:
+        while size:
+            data = read(min(CHUNK, size))
+            if not data:
+                raise tarfile.ReadError("unexpected end of data")
+            write_all(file.fileno(), data)
+            size -= len(data)
+
+    def _note(self) -> None:
+        if self._size:
+            self._split.piece(b"".join(self._held))
+        self._held, self._size = [], 0
+
+
 class Unpacker:
     def __init__(self) -> None:
         self._directory_times: dict[str, int] = {}
 
-    def unpack(self, stream: BinaryIO) -> None:
+    def unpack(self, tape: Tape) -> None:
         """Unpack every entry below the current directory, in the archive's order."""
         name = ""
         try:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
-                for entry in archive:
+            archive: Any
+            with tarfile.TarFile(fileobj=tape) as archive:  # type: ignore[arg-type]  # read, seek and tell are all it uses
+                while entry := archive.next():
+                    archive.members.clear()  # it would keep every one
                     name = entry.name
-                    self._unpack(archive, entry)
+                    tape.seek(entry.offset_data)
+                    self._unpack(tape, entry)
         except tarfile.TarError as error:
             raise Refused(f"the archive is damaged{after(name)}: {error}") from error
         except (Refused, ValueError, ArithmeticError) as error:  # the latter two: a number no file can have
@@ -59,7 +177,7 @@ class Unpacker:
             if os.path.isdir(path):
                 os.utime(path, ns=(time, time))
 
-    def _unpack(self, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+    def _unpack(self, tape: Tape, entry: tarfile.TarInfo) -> None:
         path = inside(entry.name)
         directory, base = posixpath.split(path)
         if base.startswith(WHITEOUT):
@@ -71,20 +189,21 @@ class Unpacker:
                 raise Refused("the root is not a directory")
         else:
             make_parents(directory)
-            self._make(archive, entry, path)
+            self._make(tape, entry, path)
         if not entry.islnk():  # another name of a file that has its attributes already
             self._set_attributes(entry, path)
 
-    def _make(self, archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
+    def _make(self, tape: Tape, entry: tarfile.TarInfo, path: str) -> None:
         if entry.isdir():
             make_directory(path)
             return
         make_way(path)
         if entry.isreg():
-            source = archive.extractfile(entry)
-            assert source, "a regular file has content"
-            with open(path, "xb") as file:
-                shutil.copyfileobj(source, file, CHUNK)
+            with open(path, "xb", buffering=0) as file:
+                if entry.issparse():
+                    tape.fragments(entry, file)
+                else:
+                    tape.content(entry.name, entry.size, file)
         elif entry.issym():
             if not entry.linkname.startswith("/"):  # an absolute one begins at the container's root
                 inside(posixpath.join(posixpath.dirname(path), entry.linkname))
@@ -182,7 +301,13 @@ def after(name: str) -> str:
     return f" after {name!r}" if name else ""
 
 
-def main(directory: str) -> int:
+def write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def main(directory: str, split: int) -> int:
     os.umask(0)
     os.chroot(directory)
     os.chdir("/")
@@ -190,17 +315,18 @@ def main(directory: str) -> int:
     sys.path.clear()
     sys.meta_path.clear()
     try:
-        Unpacker().unpack(sys.stdin.buffer)
+        with open(sys.stdin.fileno(), "rb", buffering=CHUNK, closefd=False) as stream:
+            tape = Tape(stream, Split(split))
+            Unpacker().unpack(tape)
+            tape.end()
     except Refused as error:
         print(error, file=sys.stderr)
         return REFUSED
     except OSError as error:
         print(error.strerror, file=sys.stderr)
         return error.errno or errno.EIO
-    while sys.stdin.buffer.read(CHUNK):
-        pass
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

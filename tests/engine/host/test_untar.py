@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.host.images import UNTAR
+from engine.host.unpack import UNTAR
 from engine.host.untar import REFUSED
 from tests.engine.host.archives import entry, tar
 
@@ -17,12 +17,10 @@ BASE = tar(entry("etc/motd", b"hello"), entry("bin", type=tarfile.DIRTYPE, mode=
 TOP = tar(entry("etc/.wh.motd"), entry("etc/new", b"new"))
 
 
-def run(*command: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, input=stdin, capture_output=True)
-
-
 def untar(directory: Path, data: bytes) -> subprocess.CompletedProcess[bytes]:
-    return run(sys.executable, "-I", "-X", "utf8", UNTAR, directory, stdin=data)
+    with open(os.devnull, "w") as split:
+        command = (sys.executable, "-I", "-X", "utf8", UNTAR, directory, str(split.fileno()))
+        return subprocess.run(command, input=data, capture_output=True, pass_fds=(split.fileno(),))
 
 
 def test_kinds_modes_owners_times_and_attributes_are_kept(tmp_path: Path) -> None:
@@ -134,8 +132,8 @@ def test_no_code_of_the_layer_is_ever_imported(tmp_path: Path) -> None:
 import sys
 sys.path.append({os.path.dirname(UNTAR)!r})
 import untar
-untar.Unpacker.unpack = lambda self, stream: __import__("late")
-untar.main({str(tmp_path)!r})
+untar.Unpacker.unpack = lambda self, tape: __import__("late")
+untar.main({str(tmp_path)!r}, 1)
 """
     done = subprocess.run([sys.executable, "-I", "-c", program], stdin=subprocess.DEVNULL, capture_output=True)
     assert b"ModuleNotFoundError: No module named 'late'" in done.stderr
