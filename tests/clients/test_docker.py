@@ -125,7 +125,6 @@ async def test_run_detached_and_the_ways_it_fails(docker: Docker) -> None:
         (("--name", "web", "busybox"), 125, "already in use"),
         (("-p", "80:80", "busybox"), 125, "PortBindings"),
         (("-v", "/tmp:/tmp", "busybox"), 125, "Binds"),
-        (("--restart", "always", "busybox"), 125, "RestartPolicy"),
         (("--network", "host", "busybox"), 125, "NetworkMode"),
         (("--pull", "never", "no-such-image"), 125, "No such image"),
         (("--name", "gone", "busybox", "/no/such/file"), 127, "no such file"),

@@ -134,8 +134,11 @@ exit 5
 async def use(person: Terminal) -> None:
     """All that one does in a terminal in which `SCRIPT` runs."""
     await person.shows(b"33 77\r\nxterm\r\n/dev/pts/0\r\n")
-    person.resize(40, 100)
-    await person.shows(b"resized\r\n")
+    shown = asyncio.create_task(person.shows(b"resized\r\n"))
+    while not shown.done():  # nothing tells when the command has begun to listen for it
+        person.resize(40, 100)
+        await asyncio.wait((shown,), timeout=0.1)
+    await shown
     person.type(b"hello\n")
     await person.shows(b"hello\r\nhello\r\n")  # the terminal's echo, and cat's
     person.type(b"\x04")  # ctrl-d
