@@ -19,6 +19,7 @@ from engine.model.frames import Frame
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Move, Plan
+from engine.model.tree import Change, Comparison, Content, Listing, Stack
 from engine.model.world import ContainerRow
 from engine.stream import Stream, refusal, take_over
 
@@ -114,6 +115,23 @@ class Client:
 
     async def probe(self, target: str) -> Probe:
         return await self._post("/longshore/probe", {"target": target}, Probe)
+
+    # --- layers and files --------------------------------------------------------------------------------------------
+
+    async def stack(self, target: str) -> Stack:
+        return await self._get("/longshore/tree/stack", Stack, target=target)
+
+    async def listing(self, target: str, path: str = "/") -> Listing:
+        return await self._get("/longshore/tree/listing", Listing, target=target, path=path)
+
+    async def content(self, target: str, path: str) -> Content:
+        return await self._get("/longshore/tree/content", Content, target=target, path=path)
+
+    async def changes(self, target: str) -> tuple[Change, ...]:
+        return await self._get("/longshore/tree/changes", tuple[Change, ...], target=target)
+
+    async def compare(self, first: str, second: str) -> Comparison:
+        return await self._get("/longshore/tree/compare", Comparison, first=first, second=second)
 
     async def shutdown(self, *, containers: bool = False) -> None:
         """End the engine. `containers`: end and take down all that is its own too, the containers' records excepted."""
@@ -251,7 +269,7 @@ class Client:
 
     # --- the wire ----------------------------------------------------------------------------------------------------
 
-    async def _get(self, path: str, kind: type[T], **query: str) -> T:
+    async def _get(self, path: str, kind: type[T], /, **query: str) -> T:
         async with self._request("GET", path, params=query) as answer:
             return msgspec.json.decode(await answer.read(), type=kind)
 

@@ -8,7 +8,6 @@ from engine.api.reply import Routes
 from engine.model.errors import NotBuilt
 
 PATHS = """
-GET    /containers/{name}/changes
 GET    /containers/{name}/export
 HEAD   /containers/{name}/archive
 GET    /containers/{name}/archive

@@ -36,6 +36,7 @@ from engine.host.things import (
 )
 from engine.model.container import Container
 from engine.model.interface import LogLine, Top
+from engine.model.tree import Change, Content, Difference, Listing
 
 
 class Records(Protocol):
@@ -254,6 +255,28 @@ class Cgroups(Protocol):
         """Where a person finds the freezer's file."""
 
 
+class Trees(Protocol):
+    """The files in layers, looked at without a mount. `layers`: their directories in `overlay2/`, top first.
+
+    All raise `HostFailed` for a layer that is not there; of a path `NotFound`, and `Invalid` when it cannot be.
+    """
+
+    async def listing(self, layers: tuple[str, ...], path: str) -> Listing:
+        """One merged directory, with what it hides."""
+
+    async def content(self, layers: tuple[str, ...], path: str) -> Content:
+        """The beginning of a regular file."""
+
+    async def changes(self, layers: tuple[str, ...]) -> tuple[Change, ...]:
+        """What the top layer changes of those below, as Docker tells it."""
+
+    async def waste(self, layers: tuple[str, ...]) -> tuple[int, ...]:
+        """Bytes of each layer that those above it hide."""
+
+    async def compare(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[Difference, ...], bool]:
+        """What two trees have apart, and whether there is more than is told."""
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
 
@@ -268,6 +291,7 @@ class Host:
     records: Records
     files: Files
     rootfs: Rootfs
+    trees: Trees
     images: Images
     registry: Registry
     netns: Netns
@@ -283,7 +307,7 @@ class Host:
 __all__ = [
     "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
     "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Progress", "Records", "Registry", "Rootfs",
-    "Sighting", "Stdio", "Task", "Tasks", "Traffic", "User", "sighted", "within",
+    "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from engine.host.stdio import KernelStdio
 from engine.host.syscalls import MNT_DETACH, umount2
 from engine.host.threads import long
 from engine.host.tools import doing
+from engine.host.trees import DiskTrees
 from engine.model.errors import Conflict, HostFailed
 
 NOWHERE = Places()
@@ -82,6 +83,7 @@ class RealHost:
             records=DiskRecords(facts),
             files=DiskFiles(facts),
             rootfs=OverlayRootfs(facts),
+            trees=DiskTrees(facts),
             images=ImageStore(facts),
             registry=self.registries,
             netns=KernelNetns(facts.exec_root),

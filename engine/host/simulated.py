@@ -13,6 +13,7 @@ from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Traffic, Use
 from engine.host.simulated_images import SimulatedImages
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
 from engine.host.simulated_registry import SimulatedRegistry
+from engine.host.simulated_trees import SimulatedTrees
 from engine.host.simulated_world import SimulatedWorld
 from engine.host.simulated_world import Port as _Port
 from engine.model.container import Container, Endpoint
@@ -250,6 +251,7 @@ def simulated(world: SimulatedWorld) -> Host:
         records=SimulatedRecords(world),
         files=SimulatedFiles(world),
         rootfs=SimulatedRootfs(world),
+        trees=SimulatedTrees(world),
         images=SimulatedImages(world),
         registry=SimulatedRegistry(),
         netns=SimulatedNetns(world),

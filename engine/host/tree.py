@@ -1,4 +1,4 @@
-"""Layers as one tree, without a mount: the merge that overlayfs makes (Documentation/filesystems/overlayfs.rst), done by looking.
+"""Layers as one tree, without a mount: the merge of Documentation/filesystems/overlayfs.rst, done by looking.
 
 It works alike for what runs, what is stopped and what is only an image, and it shows what a mount hides: which layer a path
 comes from, whiteouts, opaque directories. The layers may be written to meanwhile, and by somebody hostile: every step of a
