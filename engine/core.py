@@ -21,6 +21,7 @@ from engine.flow.ledger import Ledger
 from engine.flow.runner import Runner
 from engine.flow.step import Operation
 from engine.host import Freeze, Host, LogQuery, within
+from engine.images.pull import Pulls
 from engine.lesson import Lesson, lay_out
 from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
@@ -37,6 +38,7 @@ from engine.operations.restart import to_be_started
 from engine.operations.stop import grace
 from engine.spec.happened import container_event, happened
 from engine.spec.legality import check, check_condition, find
+from engine.spec.references import Reference
 from engine.spec.rows import container_row, image_row, network_name
 from engine.spec.signals import parse_signal
 from engine.verbs import decide
@@ -71,6 +73,7 @@ class Engine:
         self.events = Events()
         self.ledger: Ledger[Container] = Ledger(host.records, "containers", to_disk, from_disk)
         self.runner: Runner[Host, Container] = Runner(host, self.ledger, host.clock)
+        self.pulls = Pulls(host, self._pulled)
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
         self.probe_due: dict[str, datetime] = {}
@@ -336,6 +339,10 @@ class Engine:
 
     async def refresh_images(self) -> None:
         self.hub.publish(ImagesChanged(images={image.id: image_row(image) for image in await self.images()}))
+
+    async def _pulled(self, image: Image, reference: Reference) -> None:
+        await self.refresh_images()
+        self.events.publish("image", "pull", reference.familiar, (image.config.labels or {}) | {"name": reference.name})
 
     def _tell(self, before: Container | None, after: Container | None) -> None:
         for event in happened(before, after):

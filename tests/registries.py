@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
 UNPACKED = Path(__file__).parents[1] / "build/docker-registry/usr/bin/docker-registry"
@@ -134,3 +135,21 @@ async def make_certificate(directory: Path) -> tuple[Path, Path]:
     )
     assert await child.wait() == 0, "openssl made no certificate"
     return certificate, key
+
+
+class Front:
+    """A handler before a registry: passes requests on, and answers for one blob by another handler."""
+
+    def __init__(self, behind: str, digest: str, cutting: Any) -> None:
+        self.behind, self.digest, self.cutting = behind, digest, cutting
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith(self.digest):
+            answer: web.StreamResponse = await self.cutting(request)
+            return answer
+        url = f"http://{self.behind}{request.path_qs}"
+        async with aiohttp.ClientSession() as session, session.request(request.method, url, headers=self._kept(request)) as got:
+            return web.Response(status=got.status, body=await got.read(), headers={"Content-Type": got.headers["Content-Type"]})
+
+    def _kept(self, request: web.Request) -> dict[str, str]:
+        return {name: value for name, value in request.headers.items() if name == "Accept"}

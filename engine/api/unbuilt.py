@@ -14,7 +14,6 @@ GET    /containers/{name}/archive
 PUT    /containers/{name}/archive
 POST   /containers/prune
 POST   /commit
-POST   /images/create
 GET    /images/search
 GET    /images/get
 GET    /images/{name:.+}/get

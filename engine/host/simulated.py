@@ -14,8 +14,8 @@ from engine.host.simulated_images import SimulatedImages
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
 from engine.host.simulated_registry import SimulatedRegistry
 from engine.host.simulated_trees import SimulatedTrees
-from engine.host.simulated_world import SimulatedWorld
 from engine.host.simulated_world import Port as _Port
+from engine.host.simulated_world import SimulatedWorld
 from engine.model.container import Container, Endpoint
 from engine.model.errors import HostFailed
 from engine.model.network import Network
