@@ -30,7 +30,9 @@ LONGEST: Final = 6 * PART + 256
 _COMMON: Final = (
     ("\\", "\\\\"), ('"', '\\"'), ("\r", "\\r"), ("\t", "\\u0009"), ("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"),
 )  # fmt: skip
-_RARE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\u2028\u2029\udc80-\udcff]")
+_BROKEN: Final = re.compile("[\udc80-\udcff]")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\u2028\u2029]")
+_CONTROLS: Final = tuple((chr(code), f"\\u{code:04x}") for code in (*range(9), 11, 12, *range(14, 32), 0x2028, 0x2029))
 
 
 def encode(
@@ -96,12 +98,14 @@ def _escape(piece: bytes) -> str:
     text = piece.decode("utf-8", "surrogateescape")
     for character, escaped in _COMMON:
         text = text.replace(character, escaped)
-    return _RARE.sub(_escape_rare, text)
-
-
-def _escape_rare(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return "\\ufffd" if code >= 0xDC80 else f"\\u{code:04x}"
+    if _CONTROL.search(text):
+        for character, escaped in _CONTROLS:
+            text = text.replace(character, escaped)
+    if _BROKEN.search(text):
+        # The codec's own replacement is a question mark; real ones stand aside, as NUL, of which there is none left.
+        marked = text.replace("?", "\0").encode("utf-8", "replace")
+        text = marked.replace(b"?", b"\\ufffd").replace(b"\0", b"?").decode()
+    return text
 
 
 class _Record(msgspec.Struct):
