@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime
+from itertools import zip_longest
+
+import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.core import Engine
@@ -19,7 +25,7 @@ class Files:
 
     async def stack(self, target: str) -> Stack:
         found = await self._find(target)
-        stack = self._image_stack(found) if isinstance(found, Image) else await self._container_stack(found)
+        stack = await self._image_stack(found) if isinstance(found, Image) else await self._container_stack(found)
         wasted = await self.host.trees.waste(tuple(layer.id for layer in stack.layers))
         layers = tuple(replace(layer, wasted=waste) for layer, waste in zip(stack.layers, wasted, strict=True))
         return replace(stack, layers=layers)
@@ -52,16 +58,16 @@ class Files:
         """The directories that a container or an image stands on, top first."""
         found = await self._find(target)
         if isinstance(found, Image):
-            return tuple(layer.id for layer in _of_image(found))
+            return tuple(layer.cache_id for layer in reversed(found.layers))
         layers = _layers(found)
         return layers.mount_id, layers.init_id, *layers.lower
 
-    def _image_stack(self, image: Image) -> Stack:
-        return Stack(name=next(iter(image.tags), image.id), layers=_of_image(image), image=image.id)
+    async def _image_stack(self, image: Image) -> Stack:
+        return Stack(name=next(iter(image.tags), image.id), layers=await self._of_image(image), image=image.id)
 
     async def _container_stack(self, c: Container) -> Stack:
         layers, image = _layers(c), await self._image(c)
-        below = {layer.id: layer for layer in _of_image(image)} if image else {}
+        below = {layer.id: layer for layer in await self._of_image(image)} if image else {}
         size, _ = await self.host.rootfs.sizes(layers.mount_id)
         shown = await self.host.rootfs.look_mount(layers.mount_id)
         return Stack(
@@ -74,6 +80,15 @@ class Files:
             mount=tuple(shown.splitlines()) if shown else (),
             image=image.id if image else "",
         )
+
+    async def _of_image(self, image: Image) -> tuple[Layer, ...]:
+        """Its layers, top first."""
+        ages = _ages(await self.host.images.config(image.id))
+        layers = [
+            Layer(kind="ro", id=layer.cache_id, diff_id=layer.diff_id, made_by=layer.created_by, size=layer.size, created=age)
+            for layer, age in zip_longest(image.layers, ages[: len(image.layers)])
+        ]
+        return tuple(reversed(layers))
 
     async def _image(self, c: Container) -> Image | None:
         try:
@@ -88,8 +103,26 @@ def _layers(c: Container) -> Layers:
     return c.layers
 
 
-def _of_image(image: Image) -> tuple[Layer, ...]:
-    return tuple(
-        Layer(kind="ro", id=layer.cache_id, diff_id=layer.diff_id, made_by=layer.created_by, size=layer.size)
-        for layer in reversed(image.layers)
-    )
+def _ages(config: bytes) -> list[datetime | None]:
+    """When each layer was made, bottom first, as far as the image's history tells."""
+    try:
+        history = msgspec.json.decode(config, type=_Config).history or ()
+    except msgspec.MsgspecError:
+        return []
+    return [_moment(entry.created) for entry in history if not entry.empty_layer]
+
+
+def _moment(text: str | None) -> datetime | None:
+    with suppress(msgspec.ValidationError):
+        found = msgspec.convert(text, datetime)
+        return found if found.tzinfo else None
+    return None
+
+
+class _Entry(Struct):
+    created: str | None = None
+    empty_layer: bool = False
+
+
+class _Config(Struct):
+    history: tuple[_Entry, ...] | None = None

@@ -77,6 +77,23 @@ async def test_the_stack_of_an_image(files: TreeInterface) -> None:
     assert [layer.id for layer in stack.layers] == [IMAGE_LAYER] and stack.name == "busybox:latest"
 
 
+@pytest.mark.parametrize(
+    ("history", "age"),
+    [
+        ('[{"created": "2026-01-02T03:04:05Z", "empty_layer": true}, {"created": "2026-01-03T00:00:00Z"}]', 3),
+        ('[{"created": "long ago"}]', None),
+        ('[{"created_by": "RUN"}]', None),
+        ('"none"', None),
+        ("[]", None),
+    ],
+)
+async def test_the_age_of_a_layer(served: Served, history: str, age: int | None) -> None:
+    (image,) = served.world.images.values()
+    served.world.image_configs[image.id] = b'{"history": %s}' % history.encode()
+    (layer,) = (await Files(served.engine).stack("busybox")).layers
+    assert (layer.created and layer.created.day) == age
+
+
 async def test_the_files_of_a_container_and_its_image(files: TreeInterface) -> None:
     assert [(entry.name, entry.layers) for entry in (await files.listing("web")).entries] == [("etc", (0, 2)), ("new", (0,))]
     assert (await files.content("web", "/etc/motd")).data == b"changed"
