@@ -237,7 +237,8 @@ async def test_a_client_that_goes_frees_all_and_the_container_goes_on(make: Make
     finally:
         os.close(pipe)
     await follow_until(stdio, b"more\n")
-    assert open_files() == before
+    while open_files() != before:  # the copier may just be opening the pipe again, whose writer has gone
+        await asyncio.sleep(0.001)
     await stdio.drop(ID)
     assert (await output(stdio)).count(b"more\n") == PIPE
 
