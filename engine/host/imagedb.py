@@ -115,17 +115,19 @@ class ImageDB:
         return ImageLayer(diff_id=diff_id, chain_id=chain_id, cache_id=cache_id, size=size)
 
     def begin_layer(self, parent_chain: str) -> str:
-        """An empty layer directory on top of the parent's, noted as pending; its cache id."""
+        """An empty layer directory on top of the parent's, noted as pending; its cache id. Raises `NotFound`."""
+        parent = self.read_layer(parent_chain).cache_id if parent_chain else ""
         cache_id = secrets.token_hex(32)
         make_directory(os.path.join(self._pending, cache_id), 0o755)
-        parent = self.cache_id(parent_chain) if parent_chain else ""
-        assert parent is not None, "layers are committed bottom first"
         self.layers.make(cache_id, parent)
         return cache_id
 
     def split_file(self, cache_id: str) -> str:
         """Where a pending layer's tar-split goes."""
         return os.path.join(self._pending, cache_id, TAR_SPLIT)
+
+    def split_of(self, chain_id: str) -> str:
+        return os.path.join(self._layer(chain_id), TAR_SPLIT)
 
     def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str) -> ImageLayer:
         """The layer lasts; or the one that came first, where somebody else has committed the same meanwhile."""
@@ -148,7 +150,7 @@ class ImageDB:
         return self.read_layer(chain_id)
 
     def sweep(self, images: list[Image]) -> tuple[str, ...]:
-        """Remove what is pending, what is half removed, and layers that no image and no container stands on; their chain ids."""
+        """Remove what is pending, what is half gone, and layers that no image and no container stands on; their chain ids."""
         for cache_id in names(self._pending):
             self.drop_pending(cache_id)
         reached = {layer.chain_id for image in images for layer in image.layers} | self._under_containers()

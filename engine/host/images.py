@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import IO, Final
 
 from msgspec.structs import replace
 
-from engine.host import Facts, Progress, busybox
+from engine.host import Facts, Progress, busybox, tarsplit
 from engine.host.archive import Archive, Packed, Region
+from engine.host.difftar import diff_tar
 from engine.host.disk import make_directories
 from engine.host.imageconfig import decode_config
 from engine.host.imagedb import ImageDB
 from engine.host.inflate import Inflater
+from engine.host.saving import Saved, save
 from engine.host.threads import long
 from engine.host.tools import doing
 from engine.host.unpack import CHUNK, in_thread, no_room, room, to_the_end, together, unpack
@@ -144,6 +146,35 @@ class ImageStore:
             with doing("add the image"):
                 return await to_the_end(self._add(config, known))
 
+    async def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
+        with doing(f"give back the layer {chain_id}"):
+            layer = await long(self._db.read_layer, chain_id)
+            async with aclosing(_streamed(self._content(layer))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def save(self, images: Iterable[tuple[Image, tuple[str, ...]]]) -> AsyncGenerator[bytes, None]:
+        saved = [Saved(image, await self.config(image.id), tags) for image, tags in images]
+        with doing("save the images"):
+            async with self.keeping(), aclosing(_streamed(save(saved, self._sized))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def diff_tar(self, mount_id: str) -> AsyncGenerator[bytes, None]:
+        diff = os.path.join(self._db.layers.directory(mount_id), "diff")
+        if not await long(os.path.isdir, diff):
+            raise NotFound(f"there is no layer {mount_id}")
+        with doing(f"pack the layer {mount_id[:12]}"):
+            async with aclosing(_streamed(diff_tar(diff))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    def _content(self, layer: ImageLayer) -> Iterator[bytes]:
+        return tarsplit.tar(self._db.split_of(layer.chain_id), self._db.layers.diff(layer.cache_id), layer.diff_id)
+
+    def _sized(self, layer: ImageLayer) -> tuple[int, Iterator[bytes]]:
+        return tarsplit.tar_size(self._db.split_of(layer.chain_id), layer.diff_id), self._content(layer)
+
     async def _add(self, config: bytes, known: list[str]) -> Image:
         images = self._images
         assert images is not None, "the store is open"
@@ -256,6 +287,13 @@ class ImageStore:
 
 def _report(progress: Progress, id: str, total: int, current: int) -> None:
     progress(id, current, total)
+
+
+async def _streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """What a blocking iterator yields, in larger chunks."""
+    chunks = tarsplit.together(pieces)
+    while chunk := await to_the_end(in_thread(next, chunks, b"")):
+        yield chunk
 
 
 async def _read(fd: int, region: Region) -> AsyncIterator[bytes]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
 from engine.host import Progress
 from engine.host.imageconfig import image_of
+from engine.host.saving import Saved, save
 from engine.host.simulated_world import Port
 from engine.model.errors import Invalid, NotFound
 from engine.model.image import Image, ImageLayer, chain_ids
@@ -92,6 +93,20 @@ class SimulatedImages(Port):
             self._name(id, name)
         return self.world.images[id]
 
+    async def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
+        self._layer(chain_id)
+        yield self.world.image_layers[chain_id][1]
+
+    async def save(self, images: Iterable[tuple[Image, tuple[str, ...]]]) -> AsyncGenerator[bytes, None]:
+        saved = [Saved(image, self.world.image_configs[image.id], tags) for image, tags in images]
+        for piece in save(saved, self._content):
+            yield piece
+
+    async def diff_tar(self, mount_id: str) -> AsyncGenerator[bytes, None]:
+        if mount_id not in self.world.layers:
+            raise NotFound(f"there is no layer {mount_id}")
+        yield bytes(1024)
+
     def _image(self, id: str) -> Image:
         if id not in self.world.images:
             raise NotFound(f"No such image: {id}")
@@ -101,6 +116,10 @@ class SimulatedImages(Port):
         if chain_id not in self.world.image_layers:
             raise NotFound(f"there is no layer {chain_id}")
         return self.world.image_layers[chain_id][0]
+
+    def _content(self, layer: ImageLayer) -> tuple[int, list[bytes]]:
+        data = self.world.image_layers[layer.chain_id][1]
+        return len(data), [data]
 
     def _name(self, id: str, name: str) -> None:
         """The name goes from whoever has it to the image; to none, when `id` is empty."""

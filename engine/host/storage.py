@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias
 
@@ -99,3 +99,15 @@ class Images(Protocol):
 
     async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
         """Commit an image whose layers are all there, under these names. Raises `Invalid`, and `NotFound` for a layer."""
+
+    def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
+        """The layer's tar, uncompressed, byte for byte as it came.
+
+        Raises `NotFound`; and `HostFailed`, maybe at the very end, when the layer was changed on the disk meanwhile.
+        """
+
+    def save(self, images: Iterable[tuple[Image, tuple[str, ...]]]) -> AsyncGenerator[bytes, None]:
+        """Images, each with the names to save it under, as one archive that is Docker's and an OCI image layout at once."""
+
+    def diff_tar(self, mount_id: str) -> AsyncGenerator[bytes, None]:
+        """What a container has written, as the tar of a layer. Raises `NotFound`, `HostFailed`."""
