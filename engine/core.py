@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from datetime import datetime
+from functools import partial
 from signal import SIGKILL
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from engine.flow.runner import Runner
 from engine.flow.step import Operation
 from engine.host import Freeze, Host, LogQuery, within
 from engine.images.pull import Pulls
+from engine.images.push import Pushes
 from engine.lesson import Lesson, lay_out
 from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
@@ -73,7 +75,7 @@ class Engine:
         self.events = Events()
         self.ledger: Ledger[Container] = Ledger(host.records, "containers", to_disk, from_disk)
         self.runner: Runner[Host, Container] = Runner(host, self.ledger, host.clock)
-        self.pulls = Pulls(host, self._pulled)
+        self.pulls, self.pushes = Pulls(host, partial(self._moved, "pull")), Pushes(host, partial(self._moved, "push"))
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
         self.probe_due: dict[str, datetime] = {}
@@ -340,9 +342,10 @@ class Engine:
     async def refresh_images(self) -> None:
         self.hub.publish(ImagesChanged(images={image.id: image_row(image) for image in await self.images()}))
 
-    async def _pulled(self, image: Image, reference: Reference) -> None:
+    async def _moved(self, action: str, image: Image, reference: Reference) -> None:
+        """An image has come from a registry, or gone to one."""
         await self.refresh_images()
-        self.events.publish("image", "pull", reference.familiar, (image.config.labels or {}) | {"name": reference.name})
+        self.events.publish("image", action, reference.familiar, (image.config.labels or {}) | {"name": reference.name})
 
     def _tell(self, before: Container | None, after: Container | None) -> None:
         for event in happened(before, after):

@@ -1,4 +1,4 @@
-"""`/images/create`: images from registries."""
+"""`/images/create`, `/images/x/push`: images from and to registries."""
 
 from __future__ import annotations
 
@@ -29,8 +29,24 @@ async def create(request: web.Request) -> web.StreamResponse:
     return await told(request, lambda tell: engine.pulls.pull(reference, platform, who, tell))
 
 
+async def push(request: web.Request) -> web.StreamResponse:
+    """POST /images/{name}/push. Without a tag: all that there are."""
+    engine, name, tag = engine_of(request), request.match_info["name"], request.query.get("tag", "")
+    who = _credentials(request)
+    if not tag and references.is_name_only(name):
+        reference = references.parse(name)
+        return await told(request, lambda tell: engine.pushes.push_all(reference, who, tell))
+    reference = references.parse(f"{name}:{tag}" if tag else name)
+    if reference.digest:
+        raise Invalid(f"cannot push {reference.familiar}: cannot push a digest reference", "name a tag")
+    return await told(request, lambda tell: engine.pushes.push(reference, who, tell))
+
+
 def _credentials(request: web.Request) -> Credentials | None:
     return credentials.from_header(request.headers.get("X-Registry-Auth", ""))
 
 
-ROUTES: Routes = (("POST", "/images/create", create),)
+ROUTES: Routes = (
+    ("POST", "/images/create", create),
+    ("POST", "/images/{name:.+}/push", push),
+)

@@ -19,7 +19,6 @@ GET    /images/get
 GET    /images/{name:.+}/get
 POST   /images/prune
 POST   /images/{name:.+}/tag
-POST   /images/{name:.+}/push
 DELETE /images/{name:.+}
 POST   /build
 POST   /build/cancel
