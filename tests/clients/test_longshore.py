@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +20,7 @@ from tests.conftest import SpawnEngine
 from tests.engines import EngineProcess
 from tests.tui.terminals import Terminal, terminal
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 FOREIGN = re.compile(r"^(Usage: .*|Try .*|Run 'docker .*|Error: [Ff]ailed to .*|See 'docker .*)$", re.MULTILINE)
 """Lines that one of them adds for people."""
@@ -247,7 +248,7 @@ async def test_top_and_events(pair: Pair) -> None:
         assert docker == longshore and "sleep 1000" in docker, line
     await pair.agree("rm -f @1")
     for program in pair:
-        said = await program("events --since 10m --until 0s --filter container=@1")
+        said = await program(f"events --since 10m --until {time.time():.6f} --filter container=@1")
         told = [line.split()[1:] for line in said.out.splitlines()]
         actions = [words[1] for words in told if words[1] != "top"]
         assert actions == ["create", "start", "kill", "die", "destroy"]
@@ -306,10 +307,12 @@ async def screens(pair: Pair) -> AsyncIterator[tuple[tuple[Program, Terminal], .
         yield tuple([(program, await stack.enter_async_context(terminal(90, 25))) for program in pair])
 
 
-async def ended(process: Process) -> int:
+async def ended(process: Process, screen: Terminal) -> int:
     try:
         async with asyncio.timeout(PATIENCE):
             return await process.wait()
+    except TimeoutError as error:
+        raise AssertionError(f"it does not end: {screen.text!r}") from error
     finally:
         if process.returncode is None:
             process.kill()
@@ -328,12 +331,12 @@ async def test_a_shell_on_a_terminal(pair: Pair) -> None:
             screen.size(77, 33)
             screen.type("sleep 0.1; stty size\r")
             await screen.shows("33 77")
-            screen.type("echo now''; sleep 100\r")
+            screen.type("sh -c \"echo now''; exec sleep 100\"\r")  # what says so is in the foreground
             await screen.shows("now\n")
             screen.type("\x03")
             await screen.shows("^C")
             screen.type("exit 12\r")
-            assert await ended(process) == 12, screen.text
+            assert await ended(process, screen) == 12, screen.text
             assert screen.attributes == before
     await pair.agree("ps -aq")
     await pair.end_alike("inspect @1")
@@ -347,13 +350,13 @@ async def test_detached_the_process_goes_on(pair: Pair, flag: str, keys: bytes) 
             process = await screen.run(*program.words(f"run -it {flag}--name @1 -e 'PS1=% ' busybox sh"))
             await screen.shows("% ")
             screen.type(keys)
-            assert await ended(process) == 0, screen.text
+            assert await ended(process, screen) == 0, screen.text
             assert screen.attributes == before
             assert "@1" in (await program("ps --filter name=@1 --format json")).out
             process = await screen.run(*program.words("attach @1"))
             screen.type("echo $((6 * 7)); exit 3\r")
             await screen.shows("42")
-            assert await ended(process) == 3, screen.text
+            assert await ended(process, screen) == 3, screen.text
 
 
 async def test_exec_on_a_terminal(pair: Pair) -> None:
@@ -363,7 +366,7 @@ async def test_exec_on_a_terminal(pair: Pair) -> None:
             process = await screen.run(*program.words("exec -it -e 'PS1=% ' @1 sh"))
             await screen.shows("% ")
             screen.type("stty size; tty; exit 4\r")
-            assert await ended(process) == 4, screen.text
+            assert await ended(process, screen) == 4, screen.text
             assert "25 90" in screen.text and "/dev/pts/0" in screen.text
 
 
