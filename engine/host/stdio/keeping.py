@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, cast
 
 from engine.host.stdio import keeper as program
 from engine.host.threads import short
 from engine.host.tools import doing
 from engine.model.errors import HostFailed
+
+T = TypeVar("T")
+
+PAUSES: Final = (0.0, 0.01, 0.05, 0.2, 1.0)
+"""Seconds between tries to reach a keeper."""
 
 
 class Keeper:
@@ -49,12 +54,18 @@ class Keeper:
     async def _ask(self, verb: str, path: str) -> None:
         with doing(f"{verb} {path}"):
             async with self._lock:
-                try:
-                    answer = await self._exchange(verb, path)
-                except ConnectionError:  # it died, or was just about to end
-                    answer = await self._exchange(verb, path)
+                answer = await self._patiently(lambda: self._exchange(verb, path))
         if answer != b"ok":
             raise HostFailed(f"cannot {verb} {path}: the keeper says: {answer.decode()}")
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Try again while a keeper that is dying still takes connections. Raises `OSError`, `HostFailed`."""
+        for pause in PAUSES:
+            try:
+                return await call()
+            except ConnectionError:  # it died, or was just about to end
+                await asyncio.sleep(pause)
+        return await call()
 
     async def _exchange(self, verb: str, path: str) -> bytes:
         """One request and its answer. Raises `ConnectionError` when the keeper is gone, `HostFailed` when none starts."""
@@ -105,7 +116,7 @@ class Keeper:
             with doing("start the keeper of the containers' output again"):
                 async with self._lock:
                     if self._line is None:
-                        await self._connect()
+                        await self._patiently(self._connect)
             self._say("")
         except HostFailed as error:
             self._say(f"{error}; if the engine ends now, output that is not copied yet is lost")

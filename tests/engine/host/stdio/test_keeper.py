@@ -42,9 +42,12 @@ async def ended(pid: int) -> None:
 
 
 def held(pid: int) -> set[str]:
-    """The FIFOs a process has open."""
-    fds = [f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd")]
-    return {os.readlink(fd) for fd in fds if stat.S_ISFIFO(os.stat(fd).st_mode)}
+    """The FIFOs a process has open; none when it ends meanwhile."""
+    try:
+        fds = [f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd")]
+        return {os.readlink(fd) for fd in fds if stat.S_ISFIFO(os.stat(fd).st_mode)}
+    except FileNotFoundError:
+        return set()
 
 
 async def one_that_holds(path: Path, fifos: set[str]) -> int:
