@@ -16,6 +16,7 @@ from tests.bench.execs import execs
 from tests.bench.freezer import freezer
 from tests.bench.health import health
 from tests.bench.idle import idle
+from tests.bench.images import images
 from tests.bench.life import life
 from tests.bench.logs import logs
 from tests.bench.peer import Missing
@@ -29,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "health": health,
     "idle": idle,
     "freezer": freezer,
+    "images": images,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 
