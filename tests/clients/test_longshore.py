@@ -116,7 +116,7 @@ async def test_run_to_the_end(pair: Pair) -> None:
         "run --rm --entrypoint echo busybox -n entry",
         "run --rm --network none --read-only busybox sh -c 'ls /sys/class/net; touch /x'",
         "run --rm --cap-drop ALL --ulimit nofile=99:99 busybox sh -c 'grep CapEff /proc/self/status; ulimit -n'",
-        "run --rm --add-host db:10.9.8.7 --dns 10.9.8.6 busybox sh -c 'grep db /etc/hosts; cat /etc/resolv.conf'",
+        "run --rm --add-host db:10.9.8.7 --dns 10.9.8.6 busybox sh -c 'grep -w db /etc/hosts; cat /etc/resolv.conf'",
         "run --rm -a stderr busybox sh -c 'echo out; echo err >&2'",
         "run --rm -t busybox sh -c 'echo one; echo two >&2; tty'",
         "run --rm busybox /no/such",
