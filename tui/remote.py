@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from engine.model.events import Message
 from engine.model.interface import EngineInterface
+from engine.model.tree import TreeInterface
 from engine.stream import Stream
 
 
-class Remote(EngineInterface, Protocol):
+class Remote(EngineInterface, TreeInterface, Protocol):
     """`engine.client.Client`, or a double of it."""
 
     def events(self, **query: str) -> AsyncIterator[Message]:

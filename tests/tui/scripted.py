@@ -32,6 +32,7 @@ from engine.model.world import (
     World,
 )
 from engine.stream import Stream
+from tests.tui.trees import ScriptedTrees
 
 BEGAN = datetime(2026, 3, 1, 14, 1, 58, tzinfo=UTC)
 
@@ -186,10 +187,11 @@ STEPS = (
 )
 
 
-class ScriptedEngine:
+class ScriptedEngine(ScriptedTrees):
     """Implements `EngineInterface`. `calls` is what it was asked, `down` makes the connection fail."""
 
     def __init__(self, world: World | None = None) -> None:
+        super().__init__()
         self.world = small_world() if world is None else world
         self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
         self.down = ""

@@ -51,7 +51,7 @@ class MainScreen(Deeds, Screen[None]):
         yield Lines(id="header", classes="bar")
         yield ContainersPane()
         with Horizontal(id="middle"):
-            yield LayersPane()
+            yield LayersPane(self.longshore.engine)
             yield NetworksPane()
         yield DetailsPane(self.longshore.engine)
         yield Input(id="filter", placeholder="name, image or state; Enter keeps, Esc clears", compact=True)
