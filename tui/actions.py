@@ -39,6 +39,7 @@ class Action:
 
 _DO, _MARK, _MOVE = "Containers", "Marking and sorting", "Moving about"
 _LOGS = "In logs"
+_FILES = "In files"
 
 
 def _verb(name: str, keys: str, label: str, help: str, *verbs: Verb) -> Action:
@@ -57,6 +58,8 @@ ACTIONS = (
     Action("lesson", "t", "lesson", "Walk through a verb step by step, and watch the kernel", _DO, changes=True, footer=True),
     Action("logs", "l", "logs", "Read what the container says", _DO, footer=True),
     Action("inspect", "i", "inspect", "Read the container's whole record", _DO),
+    Action("files", "f", "files", "Look at its files: the layer each comes from, and what it hides", _DO),
+    Action("image_files", "", "image files", "Look at the files of its image", _DO),
     Action("explain", "x", "explain", "Say why the container is in its state", _DO, footer=True),
     _verb("remove", "d,delete", "remove", "Remove the container; asks first", Verb.REMOVE),
     _verb("kill", "K", "kill", "Send a signal; asks which", Verb.KILL),
@@ -66,6 +69,7 @@ ACTIONS = (
     Action("mark", "space", "mark", "Mark the container for s, p, r, d or K on many at once, and go on", _MARK, shown="Space"),
     Action("mark_range", "V", "mark range", "Mark all from the last marked one to here", _MARK),
     Action("unmark", "u", "clear marks", "Mark none", _MARK),
+    Action("compare", "equals_sign", "compare", "Compare the files of two marked, or of one and its image", _MARK, shown="="),
     Action("sort(1)", "shift+right,greater_than_sign", "sort right", "Sort by the next column", _MARK, shown="Shift-→ >"),
     Action("sort(-1)", "shift+left,less_than_sign", "sort left", "Sort by the column before", _MARK, shown="Shift-← <"),
     Action("flip", "shift+up,shift+down,tilde", "sort up or down", "Sort the other way round", _MARK, shown="Shift-↑ ~"),
@@ -128,6 +132,23 @@ LOGS = (
     Action("shift(1)", "right", "right", "To the right", _LOGS, shown="→"),
 )
 """The keys of the Logs tab, and of nothing else: `action_<name>` of the tab. Lines marked `!` are standard error."""
+
+
+FILES = (
+    Action("open", "enter", "open", "Open or close a directory; read what is in a file", _FILES, footer=True, shown="Enter"),
+    Action("unfold", "right,l", "open", "Open a directory", _FILES, shown="→ l"),
+    Action("fold", "left,h", "close", "Close it, or go to the directory above", _FILES, shown="← h"),
+    Action("only", "f", "only changes", "Show only what has changed, or all", _FILES, footer=True),
+    Action("search", "slash", "search", "Look for a name among the lines there are", _FILES, footer=True, shown="/"),
+    Action("again(1)", "n", "next match", "The next match", _FILES),
+    Action("again(-1)", "N", "match before", "The match before", _FILES),
+    Action("copy", "c", "copy path", "Copy the path (OSC 52, works over SSH)", _FILES, footer=True),
+    Action("reload", "r", "look again", "Fetch all that is open again", _FILES, footer=True),
+    Action("turn", "tab", "content", "To the content, and back", _FILES, footer=True, shown="Tab"),
+    Action("leave", "q", "leave", "Back to the containers", _FILES),
+    Action("back", "escape", "back", "Back: content, search, only changes, this screen", _FILES, footer=True, shown="Esc"),
+)
+"""The keys of the file tree: `action_<name>` of its screen."""
 
 
 def bindings(table: Sequence[Action] = ACTIONS, prefix: str = "") -> list[BindingType]:

@@ -19,8 +19,10 @@ from tui.panes.layers import LayersPane
 from tui.panes.logs import LogsTab
 from tui.panes.networks import NetworksPane
 from tui.panes.pane import Pane
+from tui.screens.compare import CompareScreen
 from tui.screens.deeds import Deeds
 from tui.screens.events import EventsScreen
+from tui.screens.files import FilesScreen
 from tui.screens.help import Help
 from tui.view import footer, header
 from tui.view.scene import Notice, Scene
@@ -161,7 +163,30 @@ class MainScreen(Deeds, Screen[None]):
             self.action_pane(DetailsPane.number)
 
     def action_open(self) -> None:
-        self.action_pane(DetailsPane.number)
+        if self.active == LayersPane.number:
+            self.action_files()
+        else:
+            self.action_pane(DetailsPane.number)
+
+    def action_files(self) -> None:
+        if row := self.row:
+            self.longshore.push_screen(FilesScreen(self.longshore, row.id, row.name))
+        else:
+            self.longshore.say("there is no container to look into; n makes one", "warn")
+
+    def action_image_files(self) -> None:
+        if row := self.row:
+            self.longshore.push_screen(FilesScreen(self.longshore, row.image_id, row.image))
+
+    def action_compare(self) -> None:
+        """The files of two containers, or of one with those of its image."""
+        rows = self.aimed
+        if len(rows) == 2:
+            self.longshore.push_screen(CompareScreen(self.longshore, rows[0].name, rows[1].name))
+        elif len(rows) == 1:
+            self.longshore.push_screen(CompareScreen(self.longshore, rows[0].name, rows[0].image_id))
+        else:
+            self.longshore.say("mark two containers with Space, then = compares their files", "warn")
 
     @on(Sheet.Opened)
     def _opened(self) -> None:
