@@ -31,7 +31,7 @@ from engine.host.layers import LayerStore, content_size
 from engine.host.records import REMOVING
 from engine.host.syscalls import syncfs
 from engine.model.errors import EngineError, NotFound
-from engine.model.image import Image, ImageLayer
+from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
 
 SHA256: Final = "sha256:"
@@ -114,9 +114,8 @@ class ImageDB:
         size = int(read_text(os.path.join(entry, "size")) or 0)
         return ImageLayer(diff_id=diff_id, chain_id=chain_id, cache_id=cache_id, size=size)
 
-    def begin_layer(self, parent_chain: str) -> str:
-        """An empty layer directory on top of the parent's, noted as pending; its cache id. Raises `NotFound`."""
-        parent = self.read_layer(parent_chain).cache_id if parent_chain else ""
+    def begin_layer(self, parent: str) -> str:
+        """An empty layer directory on top of the parent's, noted as pending. Both by their cache ids."""
         cache_id = secrets.token_hex(32)
         make_directory(os.path.join(self._pending, cache_id), 0o755)
         self.layers.make(cache_id, parent)
@@ -129,8 +128,9 @@ class ImageDB:
     def split_of(self, chain_id: str) -> str:
         return os.path.join(self._layer(chain_id), TAR_SPLIT)
 
-    def commit_layer(self, cache_id: str, chain_id: str, diff_id: str, parent_chain: str) -> ImageLayer:
+    def commit_layer(self, cache_id: str, diff_id: str, parent_chain: str) -> ImageLayer:
         """The layer lasts; or the one that came first, where somebody else has committed the same meanwhile."""
+        chain_id = chain_ids((parent_chain, diff_id))[-1] if parent_chain else diff_id
         pending = os.path.join(self._pending, cache_id)
         size, _ = content_size(self.layers.diff(cache_id))
         for name, text in {"cache-id": cache_id, "diff": diff_id, "parent": parent_chain, "size": str(size)}.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import IO, Final
@@ -27,6 +27,8 @@ from engine.model.errors import EngineError, Invalid, NotFound
 from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
 
+AT_ONCE: Final = 3
+"""Layers of an image that are unpacked at the same time."""
 MAX_LAYERS: Final = 125
 """Docker's bound on the layers of an image."""
 
@@ -133,8 +135,14 @@ class ImageStore:
     ) -> ImageLayer:
         await self._ready()
         what = f"the layer {diff_id}" if diff_id else "the layer"
-        with self._busy():
-            return await self._add_layer(parent, diff_id, chunks, report, what)
+        with self._busy(), doing(f"add {what}"):
+            below = (await long(self._db.read_layer, parent)).cache_id if parent else ""
+            cache_id = await to_the_end(long(self._db.begin_layer, below))
+            try:
+                digest = await self._unpack(cache_id, diff_id, chunks, report, what)
+                return await to_the_end(long(self._db.commit_layer, cache_id, digest, parent))
+            finally:
+                await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
     async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
         await self._ready()
@@ -245,29 +253,48 @@ class ImageStore:
         if len(packed.layers) > MAX_LAYERS:
             raise Invalid(f"cannot load the image: max depth exceeded, it has more than {MAX_LAYERS} layers")
         async with self.keeping():
-            parent = ""
-            for name, diff_id, chain_id in zip(packed.layers, config.diff_ids, chain_ids(config.diff_ids), strict=True):
-                if not await self.has_layer(chain_id):
-                    region = await long(archive.layer, name)
-                    report = partial(_report, progress, diff_id, region.size) if progress else None
-                    await self._add_layer(parent, diff_id, _read(fd, region), report, f"the layer {name}")
-                parent = chain_id
+            chain = chain_ids(config.diff_ids)
+            there = 0
+            while there < len(chain) and await self.has_layer(chain[there]):
+                there += 1
+            missing = list(zip(packed.layers, config.diff_ids, strict=True))[there:]
+            await self._add_layers(archive, fd, chain[there - 1] if there else "", missing, progress)
             image = await self.add_image(packed.config, tags)
         return [f"Loaded image: {tag}" for tag in tags] or [f"Loaded image ID: {image.id}"]
 
-    async def _add_layer(
-        self, parent: str, diff_id: str, chunks: AsyncIterator[bytes], report: Callable[[int], None] | None, what: str
-    ) -> ImageLayer:
-        with doing(f"unpack {what}"):
-            cache_id = await to_the_end(long(self._db.begin_layer, parent))
-            try:
-                digest = await unpack(chunks, self._db.layers.diff(cache_id), self._db.split_file(cache_id), what, report)
-                if diff_id and digest != diff_id:
-                    raise Invalid(f"cannot load {what}: its content is {digest}, the image's config says {diff_id}")
-                chain_id = chain_ids((parent, digest))[-1] if parent else digest
-                return await to_the_end(long(self._db.commit_layer, cache_id, chain_id, digest, parent))
-            finally:
+    async def _add_layers(
+        self, archive: Archive, fd: int, parent: str, missing: list[tuple[str, str]], progress: Progress | None
+    ) -> None:
+        """Unpack layers of an archive, some at a time, and commit them from below. `missing`: name and DiffID of each."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def take(name: str, diff_id: str, cache_id: str) -> None:
+            async with gate:
+                region = await long(archive.layer, name)
+                report = partial(_report, progress, diff_id, region.size) if progress else None
+                await self._unpack(cache_id, diff_id, _read(fd, region), report, f"the layer {name}")
+
+        begun: list[str] = []
+        try:
+            below = (await long(self._db.read_layer, parent)).cache_id if parent else ""
+            for _ in missing:
+                begun.append(await to_the_end(long(self._db.begin_layer, begun[-1] if begun else below)))
+            await _all([take(*each, cache_id) for each, cache_id in zip(missing, begun, strict=True)])
+            for (_, diff_id), cache_id in zip(missing, begun, strict=True):
+                parent = (await to_the_end(long(self._db.commit_layer, cache_id, diff_id, parent))).chain_id
+        finally:
+            for cache_id in begun:
                 await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
+
+    async def _unpack(
+        self, cache_id: str, diff_id: str, chunks: AsyncIterator[bytes], report: Callable[[int], None] | None, what: str
+    ) -> str:
+        """Unpack a pending layer; its DiffID."""
+        with doing(f"unpack {what}"):
+            digest = await unpack(chunks, self._db.layers.diff(cache_id), self._db.split_file(cache_id), what, report)
+        if diff_id and digest != diff_id:
+            raise Invalid(f"cannot load {what}: its content is {digest}, the image's config says {diff_id}")
+        return digest
 
     async def _name(self, names: dict[str, str]) -> None:
         """Give names to images, and take those away that are given to none. Under the lock."""
@@ -287,6 +314,17 @@ class ImageStore:
 
 def _report(progress: Progress, id: str, total: int, current: int) -> None:
     progress(id, current, total)
+
+
+async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Wait for all; the first that fails ends the others, and is what is raised."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:

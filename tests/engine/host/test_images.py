@@ -210,7 +210,7 @@ async def test_a_second_store_sweeps_what_a_crash_left(store: ImageStore, tmp_pa
     # A crash after the last layer's rename; one while a layer was unpacked; one while a layer was removed.
     db = tmp_path / "image/overlay2"
     (db / "imagedb/content/sha256" / gone.id.removeprefix("sha256:")).unlink()
-    pending = store._db.begin_layer(gone.layers[0].chain_id)
+    pending = store._db.begin_layer(gone.layers[0].cache_id)
     (tmp_path / "overlay2" / pending / "diff/half").write_text("x")
     half = store._db.begin_layer("")
     removing = db / f"layerdb/sha256/{'0' * 64}-abcd-removing"
