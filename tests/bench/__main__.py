@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.bench.echo import echo
 from tests.bench.execs import execs
+from tests.bench.files import files
 from tests.bench.freezer import freezer
 from tests.bench.health import health
 from tests.bench.idle import idle
@@ -30,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "health": health,
     "idle": idle,
     "freezer": freezer,
+    "files": files,
     "images": images,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""

@@ -21,6 +21,8 @@ from tui.view.text import GAP, Line, Span, clean, line, pad, shorten, shorten_le
 _SHELL_FORM = re.compile(r"^/bin/sh -c (#\(nop\)\s*)?")
 MARKS = {ChangeKind.ADDED: ("+", "good"), ChangeKind.MODIFIED: ("~", "warn"), ChangeKind.DELETED: ("-", "bad")}
 WORDS = {ChangeKind.ADDED: "added", ChangeKind.MODIFIED: "changed", ChangeKind.DELETED: "deleted"}
+FIXED = 5 + 14 + 7 + 6
+"""Columns of a layer's line before what made it."""
 RECENT = 4
 """Changed paths that are shown in the pane."""
 INIT_CONTENT = "hosts, hostname, resolv.conf and mount points"
@@ -82,18 +84,25 @@ def _stack(found: Looked, now: datetime, width: int) -> list[Line]:
     shown: list[Line] = []
     layers = found.stack.layers
     for number, layer in enumerate(layers):
-        old = age(layer.created, now) if layer.created else ""
         if layer.kind == "rw":
-            about, tone = counts(found.changes), "accent"
+            words = counts(found.changes)
+            about, tone = words if cell_len(words) <= width - FIXED else counts(found.changes, short=True), "accent"
         elif layer.kind == "init":
             about, tone = INIT_CONTENT, ""
         else:
             about, tone = instruction(layer.made_by), "dim"
-        name = layer.diff_id.removeprefix("sha256:")[:8] if layer.diff_id else layer.id[:8]
-        shown.append(_layer(label(layers, number), f"{name}… {old}", size(layer.size), about, width, tone))
+        name = f"{(layer.diff_id.removeprefix('sha256:') or layer.id)[:6]}… {_old(layer, now)}"
+        shown.append(_layer(label(layers, number), name, size(layer.size), about, width, tone))
         if layer.kind == "rw":
             shown += _recent(found, width)
     return shown
+
+
+def _old(layer: Layer, now: datetime) -> str:
+    if layer.created is None:
+        return ""
+    years = (now - layer.created).days // 365
+    return f"{years} y" if years > 2 else age(layer.created, now)
 
 
 def _recent(found: Looked, width: int) -> list[Line]:
@@ -107,9 +116,11 @@ def _recent(found: Looked, width: int) -> list[Line]:
     return shown
 
 
-def counts(changes: Sequence[Change]) -> str:
-    """`2 added, 1 changed, 3 deleted`."""
+def counts(changes: Sequence[Change], *, short: bool = False) -> str:
+    """`2 added, 1 changed, 3 deleted`, or short `+2 ~1 -3`."""
     number = Counter(change.kind for change in leaves(changes))
+    if short:
+        return " ".join(f"{MARKS[kind][0]}{number[kind]}" for kind in WORDS if number[kind])
     words = [f"{number[kind]} {word}" for kind, word in WORDS.items() if number[kind]]
     return ", ".join(words) or "no changes"
 
@@ -140,7 +151,7 @@ def _before(scene: Scene, row: ContainerRow, width: int) -> list[Line]:
 
 def _layer(kind: str, name: str, amount: str, about: str, width: int, tone: str) -> Line:
     fixed = (Span(pad(kind, 5), tone), GAP, Span(pad(name, 14)), GAP, Span(pad(amount, 7, right=True)))
-    room = width - 5 - 14 - 7 - 6
+    room = width - FIXED
     return (*fixed, GAP, Span(shorten(about, room), "dim")) if room >= 8 else fixed
 
 
