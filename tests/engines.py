@@ -44,6 +44,7 @@ class EngineProcess:
         self.program: tuple[str, ...] = (sys.executable, "-m", "engine")
         self.log = directory / "longshored.log"
         self.process: asyncio.subprocess.Process | None = None
+        self.ready = READY
 
     @property
     def pid(self) -> int:
@@ -78,7 +79,7 @@ class EngineProcess:
     async def start(self, *more: str) -> None:
         """Start the engine and wait until its socket answers. Raises `AssertionError` with its log when it ends instead."""
         process = await self.launch(*more)
-        async with asyncio.timeout(READY):
+        async with asyncio.timeout(self.ready):
             while not await self.answers():
                 assert process.returncode is None, f"the engine ended with {process.returncode}: {self.said()}"
                 await asyncio.sleep(0.01)

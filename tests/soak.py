@@ -185,6 +185,7 @@ def figures(pid: int) -> dict[str, float]:
 async def main(seconds: float, containers: int) -> None:
     os.environ[MARK] = secrets.token_hex(8)
     place = EngineProcess(Path(tempfile.gettempdir(), f"longshore-{secrets.token_hex(4)}"))
+    place.ready = SETTLED  # containerd, killed too, may have a hundred shims to find first
     soak = Soak(place, containers)
     try:
         await place.start()
