@@ -87,7 +87,7 @@ class Copy:
     def _take(self, spool: Spool) -> tuple[int | None, bytes]:
         if not self.refused or self.buffer is None:
             return spool.take(), b""
-        if spool.end - spool.at >= self.buffer:
+        if spool.torn or spool.end - spool.at >= self.buffer:
             return spool.discard()
         try:
             return spool.take(), b""

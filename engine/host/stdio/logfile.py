@@ -23,7 +23,6 @@ class Log:
         """Take up the log where it ends. Its directory must be there. Raises `OSError`."""
         options = settings(output.driver, output.options)
         self.files = files
-        self.size = 0
         self._format = FORMATS[output.driver]
         self._attrs = output.attrs
         self._max_size, self._keep, self._compress = options.max_size, options.max_file, options.compress
@@ -37,13 +36,18 @@ class Log:
 
         Half a record is left only by a power loss, and so is zeroed space.
         """
-        torn = before <= os.fstat(self._fd).st_size < after
+        torn = before <= self.size < after
         if torn:
             os.ftruncate(self._fd, before)
-        self.size = self._format.whole(self._fd)
-        if self.size < os.fstat(self._fd).st_size:
-            os.ftruncate(self._fd, self.size)
+        whole = self._format.whole(self._fd)
+        if whole < self.size:
+            os.ftruncate(self._fd, whole)
         return torn
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file. Asked for each time: somebody may have truncated it."""
+        return os.fstat(self._fd).st_size
 
     @property
     def full(self) -> bool:
@@ -57,19 +61,18 @@ class Log:
 
     def append(self, records: bytes) -> None:
         """All of it, or nothing and `OSError`."""
-        rest = memoryview(records)
+        rest, size = memoryview(records), self.size
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError:
-            os.ftruncate(self._fd, self.size)
+            os.ftruncate(self._fd, size)
             raise
-        self.size += len(records)
 
     def rotate(self) -> None:
         fd = self.files.rotate(self._keep)
         os.close(self._fd)
-        self._fd, self.size = fd, 0
+        self._fd = fd
         if self._compress:
             self.files.pack()
 

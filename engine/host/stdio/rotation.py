@@ -72,7 +72,7 @@ class LogFiles:
     def tidy(self) -> None:
         """Bring in order what a kill left half done."""
         with self._lock:
-            for left in (self._next, self._unpacked):
+            for left in (self._next, self._half_packed):
                 with suppress(FileNotFoundError):
                     os.unlink(left)
             for index, names in enumerate((names for _, names in sorted(self._rotated().items())), start=1):
@@ -144,7 +144,7 @@ class LogFiles:
         return self.path + ".next"
 
     @property
-    def _unpacked(self) -> str:
+    def _half_packed(self) -> str:
         return self.path + ".gz.tmp"
 
     def _names(self, index: int) -> tuple[str, str]:
@@ -166,7 +166,7 @@ class LogFiles:
 
     def _pack_all(self) -> None:
         try:
-            while (fd := self._open_unpacked()) is not None:
+            while (fd := self._open_next_plain()) is not None:
                 with open(fd, "rb") as plain:
                     self._pack(plain.fileno())
         except OSError as error:
@@ -174,7 +174,7 @@ class LogFiles:
             if os.path.exists(os.path.dirname(self.path)):
                 log.warning("cannot compress the rotated log %s: %s; it stays as it is", self.path, error.strerror)
 
-    def _open_unpacked(self) -> int | None:
+    def _open_next_plain(self) -> int | None:
         """The oldest file that is to be compressed. None: there is none, and the work ends in the same moment."""
         with self._lock:
             for index in sorted(self._rotated(), reverse=True):
@@ -186,23 +186,25 @@ class LogFiles:
 
     def _pack(self, plain: int) -> None:
         before = os.fstat(plain)
-        with open(open_for_writing(self._unpacked), "wb") as file:
+        with suppress(FileNotFoundError):
+            os.unlink(self._half_packed)  # left when the disk was full
+        with open(open_for_writing(self._half_packed), "wb") as file:
             with gzip.GzipFile("", "wb", fileobj=file, mtime=int(before.st_mtime)) as packed:
                 while not self._stop.is_set() and (chunk := os.read(plain, CHUNK)):
                     packed.write(chunk)
             file.flush()
             os.fdatasync(file.fileno())
-        os.utime(self._unpacked, ns=(before.st_atime_ns, before.st_mtime_ns))
+        os.utime(self._half_packed, ns=(before.st_atime_ns, before.st_mtime_ns))
         with self._lock:
             if not self._stop.is_set():
                 for index in self._rotated():  # its name may be another by now, or none
                     name, packed_name = self._names(index)
                     with suppress(FileNotFoundError):
                         if os.path.samestat(os.stat(name), before):
-                            os.rename(self._unpacked, packed_name)
+                            os.rename(self._half_packed, packed_name)
                             os.unlink(name)
                             return
-        os.unlink(self._unpacked)
+        os.unlink(self._half_packed)
 
 
 def open_for_writing(path: str) -> int:

@@ -45,8 +45,8 @@ class Spool:
         self._path = fifo
         self.begun: Begun | None = None
         """Not kept over a restart: the end of a long line then has a later time."""
-        self._torn = False
-        """Output was dropped in the middle of a line, whose rest must go too."""
+        self.torn = False
+        """Output was dropped in the middle of a line, whose rest must go too: by `discard`, or by `take` once nothing waits."""
         self.fifo = _open_fifo(fifo)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,9 +63,9 @@ class Spool:
         except BlockingIOError:
             return None
         self.end += moved
-        if self._torn and moved:
+        if self.torn and moved:
             newline = self.newest(moved).find(b"\n") + 1
-            self._torn = not newline
+            self.torn = not newline
             self.at = self.end - moved + newline if newline else self.end
         return moved
 
@@ -76,9 +76,9 @@ class Spool:
         except BlockingIOError:
             return None, b""
         if data:
-            if not self._torn:
+            if not self.torn:
                 self._cut_to_whole_lines()
-            self._torn = not data.endswith(b"\n")
+            self.torn = not data.endswith(b"\n")
         return len(data), data
 
     def _cut_to_whole_lines(self) -> None:

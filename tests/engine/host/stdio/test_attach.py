@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.host import Channel
+from engine.host.stdio import KernelStdio
 from engine.host.stdio.channel import LIMIT, Attached
 from engine.host.things import Output
 from tests.engine.host.stdio.ports import ID, Make, fifos, follow_until, logs, make_it, output, shell, write
@@ -146,18 +147,17 @@ async def test_without_standard_input_what_is_written_is_dropped(make: Make) -> 
 # Slow and vanished clients
 
 
-async def waits_for_somebody(pipe: int) -> int:
-    """Write until the container has to wait: how much it could write."""
+async def waits_for_somebody(stdio: KernelStdio, pipe: int) -> int:
+    """Write until the container has to wait for a client: how much it could write."""
     os.set_blocking(pipe, False)
-    written = quiet = 0
-    while quiet < 50:
+    written = 0
+    while True:
         try:
             written += os.write(pipe, b"x" * 4095 + b"\n")
-            quiet = 0
         except BlockingIOError:
-            quiet += 1
-            await asyncio.sleep(0.002)
-    return written
+            if stdio._consoles[ID].audience.waited_for:
+                return written
+            await asyncio.sleep(0.001)
 
 
 async def test_a_client_that_does_not_read_makes_its_container_wait_and_no_other(make: Make, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_a_client_that_does_not_read_makes_its_container_wait_and_no_other
     channel, other = stdio.attach(ID), stdio.attach("other")
     pipe = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
     try:
-        written = await waits_for_somebody(pipe)
+        written = await waits_for_somebody(stdio, pipe)
         assert LIMIT // 2 < written < LIMIT + 2 * PIPE
         await asyncio.to_thread(write, fifos(stdio, "other")[0], b"quick")
         assert await anext(other.read()) == ("stdout", b"quick")
@@ -176,7 +176,7 @@ async def test_a_client_that_does_not_read_makes_its_container_wait_and_no_other
         got = 0
         while got < written:
             got += len((await anext(reading))[1])
-        assert await waits_for_somebody(pipe) > LIMIT // 2, "it does not go on"
+        assert await waits_for_somebody(stdio, pipe) > LIMIT // 2, "it does not go on"
     finally:
         os.close(pipe)
 
@@ -206,7 +206,7 @@ async def test_the_end_of_a_container_does_not_wait_for_a_client_and_nothing_is_
     channel = stdio.attach(ID)
     pipe = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
     try:
-        written = await waits_for_somebody(pipe)
+        written = await waits_for_somebody(stdio, pipe)
     finally:
         os.close(pipe)
     await stdio.drop(ID)
@@ -227,7 +227,7 @@ async def test_a_client_that_goes_frees_all_and_the_container_goes_on(make: Make
             reading.cancel()
             await asyncio.wait([reading])
         elif how == "gone while the container waits for it":
-            await waits_for_somebody(pipe)
+            await waits_for_somebody(stdio, pipe)
         await channel.close()
         await channel.close()
         assert stdio._consoles[ID].audience.channels == ()

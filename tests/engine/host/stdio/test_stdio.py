@@ -295,3 +295,15 @@ async def test_a_full_disk_is_said_the_container_waits_and_no_line_is_lost(
         assert await output(stdio) == b"".join(b"%d\n" % n for n in range(1, 10001))
     finally:
         umount2(directory, MNT_DETACH)
+
+
+async def test_a_log_truncated_by_somebody_goes_on_from_there(make: Make) -> None:
+    stdio = make()
+    await make_it(stdio)
+    for words in (b"old\n", b"new\n"):
+        await asyncio.to_thread(write, fifos(stdio)[0], words)
+        await follow_until(stdio, words)
+        if words == b"old\n":
+            os.truncate(stdio.log_path(ID), 0)
+    await stdio.drop(ID)
+    assert await output(stdio) == b"new\n"
