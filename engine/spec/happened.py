@@ -10,7 +10,8 @@ from engine.model.run import Mark, Way
 def happened(before: Container | None, after: Container | None) -> list[Happened]:
     """Docker's events for one saved change, in Docker's order (reference 4.14)."""
     if after is None:
-        return [*_died(before), container_event(before, "destroy")] if before and before.run and before.run.verb == "remove" else []
+        removed = before is not None and before.run is not None and before.run.verb == "remove"
+        return [*_died(before), container_event(before, "destroy")] if before and removed else []
     events = _network(before, after)
     known = len(before.signalled) if before else 0
     events += [container_event(after, "kill", signal=str(signal)) for signal in after.signalled[known:]]

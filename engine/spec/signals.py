@@ -31,5 +31,5 @@ def parse_signal(text: str) -> int:
 
 
 def ends(stop_signal: str, signal: int) -> bool:
-    """Is this signal meant to end a container with that configured stop signal? Without one, every signal is (reference 4.2)."""
+    """Is this signal meant to end a container with that stop signal? Without one, every signal is (reference 4.2)."""
     return signal == NAMES["KILL"] or not stop_signal or signal == parse_signal(stop_signal)

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from engine.model.interface import LogLine
 from engine.model.status import Status
 from engine.model.world import Freezer, Sample
-from tests.tui.scripted import ScriptedEngine, row, sampled, small_world
+from tests.tui.made import row, sampled, small_world
+from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 
 

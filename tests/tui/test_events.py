@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.tui.made import message
 from tests.tui.piloting import SMALL, WIDE, chosen, dashboard, main, on_screen, seen, until
-from tests.tui.scripted import ScriptedEngine, message
+from tests.tui.scripted import ScriptedEngine
 from tui.screens.events import EventsScreen
 
 

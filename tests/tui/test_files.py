@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from engine.model.errors import NotFound
 from engine.model.tree import Change, ChangeKind
 from engine.model.world import Sample
+from tests.tui.made import sampled
 from tests.tui.piloting import SMALL, WIDE, choose, dashboard, main, on_screen, seen, until
-from tests.tui.scripted import ScriptedEngine, sampled
+from tests.tui.scripted import ScriptedEngine
 from tests.tui.trees import CHANGES
 from tui.panes import layers
 from tui.screens.compare import CompareScreen

@@ -15,8 +15,9 @@ from engine.model.frames import StepMoved
 from engine.model.run import Mark, Move, Way
 from engine.model.status import Status
 from engine.model.world import World
+from tests.tui.made import STEPS, row
 from tests.tui.piloting import SMALL, WIDE, dashboard, main, on_screen, until
-from tests.tui.scripted import STEPS, ScriptedEngine, row
+from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.screens.dialogs import Menu, NewContainer
 from tui.screens.lesson import LessonScreen

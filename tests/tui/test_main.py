@@ -13,8 +13,9 @@ from engine.model.errors import Conflict
 from engine.model.frames import Changed, Gone, NetworksChanged
 from engine.model.interface import LogLine
 from engine.model.world import Freezer, World
+from tests.tui.made import BEGAN, BRIDGE, row, sampled
 from tests.tui.piloting import SMALL, WIDE, choose, chosen, dashboard, main, on_screen, seen, until
-from tests.tui.scripted import BEGAN, BRIDGE, ScriptedEngine, row, sampled
+from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.screens.dialogs import Confirm, Menu, NewContainer
 from tui.screens.help import Help

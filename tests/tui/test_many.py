@@ -12,8 +12,9 @@ from engine.model.errors import HostFailed
 from engine.model.frames import Changed, Gone
 from engine.model.status import Status
 from engine.model.world import World
+from tests.tui.made import row, sample, sampled
 from tests.tui.piloting import SMALL, WIDE, choose, dashboard, main, on_screen, seen, until
-from tests.tui.scripted import ScriptedEngine, row, sample, sampled
+from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.screens.bulk import Bulk
 from tui.screens.dialogs import Menu, Rename

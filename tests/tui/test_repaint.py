@@ -11,8 +11,9 @@ from textual.geometry import Region
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow, World
+from tests.tui.made import message, row, sample, sampled
 from tests.tui.piloting import choose, chosen, dashboard, main, on_screen, until
-from tests.tui.scripted import ScriptedEngine, message, row, sample, sampled
+from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.panes.details import DetailsPane
 from tui.panes.processes import ProcessesTab

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from engine.model.frames import Changed
 from engine.model.status import Status
+from tests.tui.made import probe, row
 from tests.tui.piloting import SMALL, choose, dashboard, main, on_screen, seen, until
-from tests.tui.scripted import ScriptedEngine, probe, row
+from tests.tui.scripted import ScriptedEngine
 from tui.panes.details import DetailsPane
 from tui.panes.processes import ProcessesTab
 from tui.screens.dialogs import Menu, Tell

@@ -15,7 +15,7 @@ from engine.model.run import Run, Way
 from engine.model.settings import HostConfig, RestartPolicy
 from engine.model.status import Status
 from engine.model.world import ContainerRow, Freezer
-from tests.tui.scripted import probe, record, row
+from tests.tui.made import probe, record, row
 from tui.view.explain import explain, meaning
 
 NOW = datetime.now(UTC)

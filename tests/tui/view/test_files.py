@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engine.model.tree import Change, ChangeKind, Content, Entry, Hidden, Listing
-from tests.tui.scripted import row, small_world
+from tests.tui.made import row, small_world
 from tests.tui.trees import CHANGES, DIRECTORIES, MADE, STACK
 from tui.view import files, layers
 from tui.view.scene import Scene

@@ -3,7 +3,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from engine.model.run import Mark, Plan, StepView, Way
-from tests.tui.scripted import BEGAN, STEPS
+from tests.tui.made import BEGAN, STEPS
 from tui.view import lesson, steps
 from tui.view.text import plain, width_of
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from engine.model.status import Status
 from engine.model.world import EngineRow, Freezer, ImageRow, LayerRow, World
-from tests.tui.scripted import BRIDGE, IMAGE, NO_NETWORK, row, sample, small_world
+from tests.tui.made import BRIDGE, IMAGE, NO_NETWORK, row, sample, small_world
 from tui.view import containers, footer, header, layers, networks
 from tui.view.docker import command
 from tui.view.figures import measure

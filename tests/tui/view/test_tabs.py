@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.model.interface import Top
 from engine.model.settings import Config, Healthcheck
 from engine.model.status import Status
-from tests.tui.scripted import PROCESSES, message, probe, record, row
+from tests.tui.made import PROCESSES, message, probe, record, row
 from tui.view import events, health, inspect, processes
 from tui.view.text import Line, plain, width_of
 
@@ -157,6 +157,13 @@ def test_an_event_is_one_line(width: int) -> None:
     line = events.body(die, width)
     assert width_of(line) <= width and "web" in plain(line) and "die" in plain(line)
     assert width < 60 or "exitCode=137" in plain(line)
+
+
+def test_an_event_names_the_container_it_tells_of_and_cuts_the_id_of_one_that_is_gone() -> None:
+    web = row("web")
+    connect = message("connect", row("bridge"), container=web.id)
+    assert "container=web" in plain(events.body(connect, 120, {web.id: "web"}))
+    assert f"container={web.id[:12]} " in plain(events.body(connect, 120))
 
 
 def test_events_are_filtered_by_words_and_probes_are_left_out() -> None:
