@@ -122,7 +122,8 @@ class EventsScreen(Screen[str]):
         if not self.shown:
             sheet.paint([line(row, "dim") for row in wrap(events.EMPTY, width)], [])
             return
-        sheet.paint([events.body(message, width) for message in self.shown])
+        names = {row.id: row.name for row in self.longshore.scene.world.containers.values()}
+        sheet.paint([events.body(message, width, names) for message in self.shown])
         last = len(self.shown) - 1
         sheet.go(last if self.follow else next((n for n, m in enumerate(self.shown) if m is under), last))
 

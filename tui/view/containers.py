@@ -196,7 +196,7 @@ def note(row: ContainerRow) -> Span:
     if row.verb:
         return Span(f"{row.verb} {row.at}/{row.of} {row.step}", "accent")
     if row.status is Status.RESTARTING and row.restart_at:
-        return Span(f"next try {row.restart_at.astimezone():%H:%M:%S} after exit {row.exit_code}", "warn")
+        return Span(f"next try {row.restart_at.astimezone():%H:%M:%S}", "warn")
     if row.error:
         return Span(f"✘ {row.error}", "bad")
     return Span("")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from engine.model.events import Message
 from tui.view.text import GAP, Line, Span, clean, pad, shorten, width_of
 
 EMPTY = "Nothing has happened yet. What happens to containers, images and networks is shown here as it does."
+
+NOBODY: Mapping[str, str] = {}
 
 WIDE = 80
 """Columns from which the kind of thing is shown too."""
@@ -41,8 +44,13 @@ def _searched(message: Message) -> str:
     return f"{message.type} {message.action} {message.actor.id[:12]} {told}".lower()
 
 
-def body(message: Message, width: int) -> Line:
-    """`14:02:11  container  die         web         exitCode=137 image=busybox`."""
+def _short(value: str) -> str:
+    """An id as people write it."""
+    return value[:12] if re.fullmatch("[0-9a-f]{64}", value) else value
+
+
+def body(message: Message, width: int, names: Mapping[str, str] = NOBODY) -> Line:
+    """`14:02:11  container  die         web         exitCode=137 image=busybox`. `names`: the containers', by their ids."""
     told = dict(message.actor.attributes)
     name = told.pop("name", "") or message.actor.id.removeprefix("sha256:")[:12]
     action, tone = clean(message.action), _TONES.get(message.action.partition(":")[0], "")
@@ -55,7 +63,8 @@ def body(message: Message, width: int) -> Line:
         cells.append(Span(pad(message.type, 9), "dim"))
     cells.append(Span(pad(action, 24) if wide else shorten(action, 22), tone))
     spans = tuple(part for cell in cells for part in (cell, GAP))
-    rest = " ".join(f"{key}={clean(value)}" for key, value in sorted(told.items(), key=lambda item: item[0] != "exitCode"))
+    pairs = sorted(told.items(), key=lambda item: item[0] != "exitCode")
+    rest = " ".join(f"{key}={clean(names.get(value) or _short(value))}" for key, value in pairs)
     spans = (*spans, Span(shorten(rest, max(0, width - width_of(spans))), "dim"))
     while width_of(spans) > width:
         spans = spans[:-1]
