@@ -256,3 +256,48 @@ async def test_killed_with_containerd_and_shims(place_engine: Callable[[], Engin
             await client.do("remove", "web", {"force": True})
             owners(place, [])
     assert at >= 3
+
+
+async def command(client: Client) -> None:
+    """A command run inside, to its end."""
+    exec_id = await client.exec_create("web", {"Cmd": ["sh", "-c", "echo ahoy; sleep 0.2"], "AttachStdout": True})
+    stream = await client.exec_start(exec_id)
+    assert stream
+    try:
+        async for _ in stream.read():
+            pass
+    finally:
+        await stream.close()
+
+
+async def test_killed_while_a_command_runs_inside(place_engine: Callable[[], EngineProcess]) -> None:
+    """The container does not notice; the command comes to its end, and nothing of it is left."""
+    place = place_engine()
+    place.directory.mkdir()
+    engine = StandingEngine(place)
+    await engine.start()
+    async with place.client() as client:
+        await reach(client, Status.RUNNING)
+        before = await client.inspect("web")
+    at = 0
+    while True:
+        async with place.client() as client:
+            engine.stand.write_text(str(at))
+            work = asyncio.create_task(command(client))
+            stood = await engine.stands(work)
+            if stood:
+                await place.kill9()
+            engine.stand.unlink(missing_ok=True)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        if not stood:
+            break
+        await engine.start()
+        async with place.client() as client:
+            assert await client.inspect("web") == before
+            async with asyncio.timeout(30):
+                while list(Path(place.run, "execs").glob("*")) or len((await client.top("web")).processes) != 2:
+                    await asyncio.sleep(0.05)
+            await command(client)
+        at += 1
+    assert at >= 3, f"killed only {at} times"
