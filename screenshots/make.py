@@ -20,9 +20,10 @@ from textual.pilot import Pilot
 
 from engine.client import Client
 from engine.model.errors import EngineError
-from engine.model.world import ContainerRow
 from tui import background
 from tui.app import LongshoreApp
+from tui.panes.details import DetailsPane
+from tui.panes.logs import LogsTab
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
 
@@ -37,7 +38,9 @@ STEPS = 3
 
 
 def container(script: str, **more: Any) -> dict[str, Any]:
-    return {"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": "SIGKILL", **more}
+    # From the environment: a list of processes has no room for a script.
+    command = ["sh", "-c", 'eval "$SCRIPT"']
+    return {"Image": "busybox", "Cmd": command, "Env": [f"SCRIPT={script}"], "StopSignal": "SIGKILL", **more}
 
 
 def probe(command: str) -> dict[str, Any]:
@@ -46,15 +49,33 @@ def probe(command: str) -> dict[str, Any]:
 
 BUSY = "while :; do i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done; sleep 0.1; done"
 QUIET = "echo ready; while :; do sleep 3600; done"
-SERVING = "set -- $(ip route); ping -qs 1400 $3 >/dev/null & mkdir -p /www; echo ahoy >/www/index.html; " + BUSY
+PINGING = "set -- $(ip route); ping -qs 1400 $3 >/dev/null & "
+SERVING = PINGING + "mkdir -p /www; echo ahoy >/www/index.html; httpd -p 8080 -h /www; " + BUSY
+SOUND = "http://127.0.0.1:5672/health"
+QUEUE = "mkdir -p /www; echo fine >/www/health; httpd -p 5672 -h /www; " + BUSY
+ORDERS = r"""n=4710
+say() { printf '\033[%sm%-5s\033[0m %s\n' "$1" "$2" "$3"; }
+while :; do
+    n=$((n+1))
+    say 32 INFO "order $n: three lighthouses to Cuxhaven"
+    if [ $((n % 4)) = 0 ]; then say 33 WARN "order $n: the payment took $((n % 7 + 2)) s"; fi
+    if [ $((n % 7)) = 0 ]; then say 31 ERROR "order $n: no answer from queue: Connection refused" >&2; fi
+    sleep 0.7
+done"""
+"""Coloured lines, the errors among them on standard error."""
+MAIL = "echo 'reading /etc/mail.conf'; sleep 0.3; echo 'no relay is set: giving up' >&2; exit 78"
 
 CONTAINERS = {
-    "web": container(SERVING, HostConfig={"Memory": 128 << 20}, **probe("test -s /www/index.html")),
+    "web": container(SERVING, HostConfig={"Memory": 128 << 20}, **probe("wget -qO- http://127.0.0.1:8080/")),
     "db": container(QUIET, **probe("ip route | grep -q default")),
-    "queue": container(BUSY, **probe("false")),
+    "queue": container(QUEUE, **probe(f"wget -qO- {SOUND}")),
+    "orders": container(ORDERS),
+    "mail": container(MAIL, HostConfig={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 20}}),
     "job-17": container("echo done"),
     "shop": container(QUIET),
 }
+LATER = ("mail", "shop")
+"""Started when their pictures are taken."""
 
 
 def main() -> None:
@@ -98,15 +119,12 @@ async def pictures() -> None:
 async def populate(engine: Client) -> None:
     for name, body in CONTAINERS.items():
         await engine.do("create", "", {"name": name, "body": body})
-        if name != "shop":
+        if name not in LATER:
             await engine.do("start", name)
     await engine.wait("job-17")
 
-    def settled(rows: dict[str, ContainerRow]) -> bool:
-        return (rows["web"].health, rows["db"].health, rows["queue"].health) == ("healthy", "healthy", "unhealthy")
-
     deadline = time.monotonic() + PATIENCE
-    while not settled({row.name: row for row in await engine.containers()}):
+    while [row.health for row in await engine.containers()].count("healthy") < 3:
         if time.monotonic() > deadline:
             raise EngineError("the health checks do not come to a result")
         await asyncio.sleep(0.1)
@@ -119,26 +137,89 @@ async def photograph(engine: Client) -> None:
         front = app.screen
         assert isinstance(front, MainScreen)
         await until(pilot, lambda: len(app.scene.world.samples) >= 3)
-        await pilot.pause(8)  # eight samples make the sparklines
-        await select(pilot, front, "web")
-        await until(pilot, lambda: bool(front.row and front.row.name == "web"))
+        await health(pilot, front, engine)
+        await tab(pilot, front, "processes")
+        await tab(pilot, front, "inspect")
+        await open_tab(pilot, front, "web", "Steps")
+        await pilot.pause(4)  # eight samples make the sparklines
         shoot(app, "main")
-        await pilot.press("question_mark")
-        await until(pilot, lambda: app.screen is not front)
-        shoot(app, "help")
-        await pilot.press("escape")
-        await select(pilot, front, "shop")
-        await pilot.press("t")
-        await until(pilot, lambda: app.screen is not front)
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, LessonScreen))
-        lesson = app.screen
-        assert isinstance(lesson, LessonScreen)
-        for at in range(1, STEPS + 1):
-            await pilot.press("space")
-            await until(pilot, lambda at=at: lesson.plan.at == at)  # type: ignore[misc]
-        shoot(app, "lesson")
-        await pilot.press("escape")
+        await over(pilot, front, "question_mark", "help")
+        await engine.do("start", "mail")
+        await logs(pilot, front)
+        await explain(pilot, front)
+        await over(pilot, front, "E", "events")
+        await lesson(pilot, front)
+
+
+async def health(pilot: Pilot[None], front: MainScreen, engine: Client) -> None:
+    """What was well falls ill: its last good probes can still be seen."""
+    await open_tab(pilot, front, "queue", "Health")
+    made = await engine.exec_create("queue", {"Cmd": ["rm", "/www/health"]})
+    await engine.exec_start(made, detach=True)
+    await until(pilot, lambda: bool(front.row and front.row.health == "unhealthy"))
+    shoot(front.longshore, "health")
+
+
+async def tab(pilot: Pilot[None], front: MainScreen, name: str) -> None:
+    await open_tab(pilot, front, "web", name.title())
+    shoot(front.longshore, name)
+
+
+async def logs(pilot: Pilot[None], front: MainScreen) -> None:
+    """Of three containers in the order of time, a search among them."""
+    for name in ("queue", "orders", "mail"):
+        await select(pilot, front, name)
+        await pilot.press("space")
+    await pilot.press("l", "plus")
+    await until(pilot, lambda: len(front.query_one(LogsTab).page.entries) > 20)
+    await pilot.press("m")
+    await pilot.pause(3)
+    await pilot.press("slash", *"order 47.[05]", "enter")
+    await pilot.pause(0.5)
+    shoot(front.longshore, "logs")
+    await pilot.press("escape", "plus", "alt+1", "u")
+
+
+async def explain(pilot: Pilot[None], front: MainScreen) -> None:
+    """What waits for its next start, which is told with its time."""
+    await select(pilot, front, "mail")
+    await until(pilot, lambda: bool(front.row and front.row.restart_at and front.row.restarts > 4))
+    await over(pilot, front, "x", "explain")
+
+
+async def lesson(pilot: Pilot[None], front: MainScreen) -> None:
+    app = front.longshore
+    await select(pilot, front, "shop")
+    await pilot.press("t")
+    await until(pilot, lambda: app.screen is not front)
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, LessonScreen))
+    lesson = app.screen
+    assert isinstance(lesson, LessonScreen)
+    for at in range(1, STEPS + 1):
+        await pilot.press("space")
+        await until(pilot, lambda at=at: lesson.plan.at == at)  # type: ignore[misc]
+    shoot(app, "lesson")
+    await pilot.press("escape")
+
+
+async def over(pilot: Pilot[None], front: MainScreen, key: str, name: str) -> None:
+    """A picture of what a key opens over the main screen."""
+    app = front.longshore
+    await pilot.press(key)
+    await until(pilot, lambda: app.screen is not front)
+    shoot(app, name)
+    await pilot.press("escape")
+    await until(pilot, lambda: app.screen is front)
+
+
+async def open_tab(pilot: Pilot[None], front: MainScreen, name: str, label: str) -> None:
+    await select(pilot, front, name)
+    details = front.query_one(DetailsPane)
+    while details.tab.label != label:
+        await pilot.press("right_square_bracket")
+        await pilot.pause()
+    await pilot.pause(1)
 
 
 async def select(pilot: Pilot[None], front: MainScreen, name: str) -> None:
