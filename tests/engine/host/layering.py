@@ -74,7 +74,9 @@ def perform(operations: Iterable[Operation], root: Path) -> None:
 def _perform(what: str, path: Path, more: str, root: Path) -> None:
     match what:
         case "write":
-            path.write_text(more)
+            # Without waiting: the path may be a FIFO, which nobody reads.
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o644), "w") as file:
+                file.write(more)
         case "directory":
             path.mkdir(parents=True)
         case "symlink":

@@ -159,13 +159,6 @@ def test_an_event_is_one_line(width: int) -> None:
     assert width < 60 or "exitCode=137" in plain(line)
 
 
-def test_an_event_names_the_container_it_tells_of_and_cuts_the_id_of_one_that_is_gone() -> None:
-    web = row("web")
-    connect = message("connect", row("bridge"), container=web.id)
-    assert "container=web" in plain(events.body(connect, 120, {web.id: "web"}))
-    assert f"container={web.id[:12]} " in plain(events.body(connect, 120))
-
-
 def test_events_are_filtered_by_words_and_probes_are_left_out() -> None:
     all_ = [message("die", row("web")), message("exec_start: wget", row("web")), message("start", row("db"))]
     assert [m.action for m in events.seen(all_, "", execs=False)] == ["die", "start"]
