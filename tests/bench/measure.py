@@ -116,10 +116,11 @@ def report(ours: dict[str, list[float]], peers: dict[str, list[float]], aims: di
 
 
 def table(head: str, rows: list[tuple[str, str, str, float, str, bool]]) -> list[str]:
-    """`head`: what the figures are. Rows: name, ours, dockerd's, the ratio of both, the aim, and whether it is reached."""
+    """`head`: what the figures are. Rows: name, ours, dockerd's, the ratio of both, the aim or "", whether it is reached."""
     lines = [head, f"{'':<20}{'longshore':>18}{'dockerd':>18}{'ratio':>8}   aim"]
     for what, mine, theirs, ratio, aim, reached in rows:
-        lines.append(f"{what:<20}{mine:>18}{theirs:>18}{ratio:>7.2f}x   {aim}: {'reached' if reached else 'missed'}")
+        verdict = f"{aim}: {'reached' if reached else 'missed'}" if aim else ""
+        lines.append(f"{what:<20}{mine:>18}{theirs:>18}{ratio:>7.2f}x   {verdict}")
     return lines
 
 
