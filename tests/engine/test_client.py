@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.client import Client, _split
+from engine.client import Client
+from engine.client.connection import split
 from engine.model.errors import Conflict, EngineError, Unavailable
 from engine.model.frames import Changed, Snapshot
 from engine.model.status import Status
@@ -181,6 +182,6 @@ def test_lines_are_the_same_however_they_are_cut(lines: list[bytes], data: st.Da
     chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 
     async def read() -> list[bytes]:
-        return [line async for line in _split(Chunks(chunks))]  # type: ignore[arg-type]
+        return [line async for line in split(Chunks(chunks))]  # type: ignore[arg-type]
 
     assert asyncio.run(read()) == lines
