@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from engine.host.distribution import Registry
-from engine.host.network import Firewall, Links, Netns
+from engine.host.network import Answer, Firewall, Links, Names, Netns, Ports
 from engine.host.storage import Images, Progress, Rootfs
 from engine.host.things import (
     CgroupStats,
@@ -297,6 +297,8 @@ class Host:
     netns: Netns
     links: Links
     firewall: Firewall
+    ports: Ports
+    names: Names
     stdio: Stdio
     tasks: Tasks
     processes: Processes
@@ -305,9 +307,9 @@ class Host:
 
 
 __all__ = [
-    "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
-    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Progress", "Records", "Registry", "Rootfs",
-    "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
+    "Answer", "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
+    "Images", "Links", "LogQuery", "Names", "Netns", "Output", "Pipes", "Ports", "Processes", "Progress", "Records", "Registry",
+    "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
 ]  # fmt: skip
 
 

@@ -1,12 +1,12 @@
-"""The ports of the network: namespaces, bridges and cables, the firewall. Each is one Protocol, as `engine.host` tells."""
+"""The ports of the network: namespaces, links, firewall, published ports, names. Each is one Protocol, as `engine.host` tells."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from engine.host.things import Sighting, Traffic
-from engine.model.container import Endpoint
-from engine.model.network import Network
+from engine.model.network import Binding, Endpoint, Network, Published, Target
 
 
 class Netns(Protocol):
@@ -28,14 +28,15 @@ class Netns(Protocol):
 class Links(Protocol):
     """Bridges and cables, by netlink."""
 
-    async def make_bridge(self, network: Network) -> None: ...
+    async def make_bridge(self, network: Network) -> None:
+        """The bridge with its addresses of both families, up, its MTU, and forwarding for it. Idempotent."""
 
     async def drop_bridge(self, network: Network) -> None: ...
 
     async def look_bridge(self, bridge: str) -> str | None: ...
 
-    async def choose_subnet(self, pools: tuple[tuple[str, int], ...], taken: tuple[str, ...]) -> str:
-        """The first free range of the pools that no host route and no name server uses."""
+    async def used(self) -> tuple[str, ...]:
+        """Ranges and addresses this host uses, of both families: routes, own addresses, name servers."""
 
     async def plug(self, endpoint: Endpoint, netns: str, owner: str) -> None:
         """A veth pair: one end a port of the bridge, the other inside as `interface`. `owner` is its ifalias."""
@@ -45,11 +46,17 @@ class Links(Protocol):
     async def look_plug(self, endpoint: Endpoint, owner: str) -> str | None: ...
 
     async def address(self, endpoint: Endpoint, netns: str) -> None:
-        """Address, link up, default route, inside the namespace."""
+        """Addresses of both families and link up, inside the namespace. No routes but the kernel's own."""
 
     async def unaddress(self, endpoint: Endpoint, netns: str) -> None: ...
 
     async def look_address(self, endpoint: Endpoint, netns: str) -> str | None: ...
+
+    async def route(self, endpoint: Endpoint | None, netns: str) -> None:
+        """The default routes lead by this endpoint's gateways from now on; None: there are none."""
+
+    async def look_route(self, endpoint: Endpoint | None, netns: str) -> str | None:
+        """The default route by this endpoint; with None: a word when there is none. None when it is not so."""
 
     async def sightings(self) -> set[Sighting]:
         """Every cable that is plugged in: `("plug", veth, bridge, owner)`."""
@@ -65,13 +72,58 @@ class Links(Protocol):
 
 
 class Firewall(Protocol):
-    """Our own nft table, and an own chain beside a stranger's dropping FORWARD policy."""
+    """Our own nft table, and an own chain beside a stranger's dropping FORWARD policy. Each change is one transaction."""
 
-    async def make(self, network: Network) -> None: ...
+    async def make(self, network: Network) -> None:
+        """Masquerade, isolation, inter-container rules of one network, in place of any former ones. Idempotent."""
 
     async def drop(self, network: Network) -> None: ...
 
     async def look(self, network: Network) -> str | None: ...
 
+    async def forward(self, owner: str, target: Target, ports: tuple[Published, ...]) -> None:
+        """Lead the host's ports to the target, from outside, the host itself and its own bridge. In place of any former ones."""
+
+    async def unforward(self, owner: str) -> None:
+        """The owner's ports lead nowhere any more; flows the kernel still tracks are forgotten."""
+
+    async def look_forward(self, owner: str) -> str | None:
+        """The owner's rules as the kernel has them."""
+
     async def refresh(self) -> None:
-        """Look whether a stranger's firewall has begun to drop what is ours, and stand beside it."""
+        """Look whether a stranger's firewall has begun to drop what is ours, and stand beside it; put back what is gone."""
+
+
+class Ports(Protocol):
+    """Ports of the host: sockets hold them, a relay carries what the kernel's NAT does not. Both outlive the engine."""
+
+    async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
+        """Hold ports for the owner; all or none. What it already holds is kept. A binding without `host_ip` gives two: IPv4 and IPv6.
+
+        Raises `HostFailed` when one is taken, naming the holder and its pid.
+        """
+
+    async def give_back(self, owner: str) -> None: ...
+
+    async def look(self, owner: str) -> str | None: ...
+
+
+Answer = Callable[[str, str], "tuple[str, ...] | None"]
+"""(sandbox, name or address) -> addresses of the name, or names of the address; None: nobody of ours, ask further."""
+
+
+class Names(Protocol):
+    """The name service at 127.0.0.11 inside a namespace. It lives in the engine: `open` is called again by a new one."""
+
+    directory: Answer
+    """Who is who; set by the engine."""
+
+    async def open(self, sandbox: str, servers: tuple[str, ...]) -> None:
+        """Answer in this namespace. `servers`: whom to ask further, addresses; none: nobody is asked."""
+
+    async def close(self, sandbox: str) -> None: ...
+
+    async def look(self, sandbox: str) -> str | None: ...
+
+    async def host_servers(self) -> tuple[str, ...]:
+        """The host's own name servers, loopback ones too."""

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from engine.model.errors import EngineError
+from engine.model.errors import EngineError, HostFailed
+from engine.model.network import Attachment, Endpoint, Published
 from engine.model.run import Record, Way
 from engine.model.settings import Config, HostConfig
 from engine.model.status import Status
@@ -64,26 +65,7 @@ class Layers(Struct, frozen=True, kw_only=True):
     """Chain id of the image's top layer, `sha256:...`; empty without an image."""
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One cable into one network. Chosen before it is plugged, so that it can be found and pulled after a crash."""
-
-    network: str
-    """The network's name."""
-    network_id: str
-    endpoint_id: str
-    bridge: str
-    veth: str
-    """The host's end. `veth` and 11 hex digits of the container's id: all that fits in 15 characters."""
-    interface: str
-    """The container's end, `eth0`."""
-    address: str
-    prefix: int
-    gateway: str
-    mac: str
-
-
 class Container(Record, frozen=True, kw_only=True, rename="pascal"):
-    name: str
     created: datetime
     path: str
     args: tuple[str, ...]
@@ -97,8 +79,12 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
     # From here on: kept under `Longshore`.
     host_config: HostConfig = HostConfig()
     layers: Layers | None = None
-    endpoint: Endpoint | None = None
-    """None in mode `none`, and while stopped."""
+    networks: dict[str, Attachment] = {}
+    """What was asked of each network, by the network's name or id as it was given."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Its cables, as start decided on them; none in modes `none`, `host` and `container:`, and while stopped."""
+    ports: tuple[Published, ...] = ()
+    """What of the host is its own while it runs."""
     signalled: tuple[int, ...] = ()
     """Signals sent since the last start."""
     backoff: float = 0.0
@@ -117,13 +103,25 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
         """Name of the network namespace's file below `netns/`."""
         return self.id[:12]
 
+    def endpoint(self, key: str) -> Endpoint:
+        """One of its endpoints, by `Endpoint.key`."""
+        for endpoint in self.endpoints:
+            if endpoint.key == key:
+                return endpoint
+        raise HostFailed(f"{self.name} has no endpoint in network {key}")
+
+    @property
+    def plugged(self) -> tuple[Endpoint, ...]:
+        """The endpoints whose cable is plugged in."""
+        return tuple(e for e in self.endpoints if f"PlugVeth/{e.key}" in self.held)
+
     @property
     def status(self) -> Status:
         """Dead while its last operation could go neither forward nor back; else what the last step left."""
         return Status.DEAD if self.run and self.run.way is Way.BROKEN else self.state.status
 
 
-OWN = ("HostConfig", "Layers", "Endpoint", "Held", "Run", "Signalled", "Backoff", "RestartAt", "Warnings")
+OWN = ("HostConfig", "Layers", "Networks", "Endpoints", "Ports", "Held", "Run", "Signalled", "Backoff", "RestartAt", "Warnings")
 
 
 def to_disk(c: Container) -> bytes:

@@ -74,9 +74,10 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True, rename="pascal"):
-    """What the mechanism needs of a record; a container is one."""
+    """What the mechanism needs of a record; a container and a network are one each."""
 
     id: str = field(name="ID")
+    name: str
     held: tuple[str, ...] = ()
     """Names of the steps whose effect is in the world, oldest first."""
     run: Run | None = None
