@@ -27,13 +27,15 @@ from engine.images.push import Pushes
 from engine.lesson import Lesson, lay_out
 from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
-from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
+from engine.model.frames import Changed, Frame, Gone, ImagesChanged, NetworksChanged, StepMoved
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Move, Plan, Run
 from engine.model.settings import LogConfig
-from engine.model.status import Status, Verb
+from engine.model.status import NetworkVerb, Status, Verb
 from engine.model.world import ContainerRow
+from engine.names import Directory
+from engine.network_verbs import NetworkVerbs, look
 from engine.networks import Networks
 from engine.operations.create import create, identify, settle
 from engine.operations.restart import to_be_started
@@ -41,7 +43,7 @@ from engine.operations.stop import grace
 from engine.spec.happened import container_event, happened
 from engine.spec.legality import check, check_condition, find
 from engine.spec.references import Reference
-from engine.spec.rows import container_row, image_row, network_name
+from engine.spec.rows import container_row, image_row
 from engine.spec.signals import parse_signal
 from engine.verbs import decide
 from engine.waits import moving, wait
@@ -80,13 +82,15 @@ class Engine:
         self.missing: dict[str, tuple[str, ...]] = {}
         self.probe_due: dict[str, datetime] = {}
         """When the next health probe of a container begins, as its monitor says."""
-        self.lessons: dict[str, Lesson] = {}
+        self.lessons: dict[str, Lesson[Any]] = {}
+        self.network_verbs = NetworkVerbs(self)
         self.on_shutdown: Callable[[bool], None] = lambda containers: None
         """Asked by a client to end; True: and to end the containers first. Set by whoever holds the process."""
         self.on_probe: Callable[[Container], Awaitable[Probe]] = _nobody_probes
         """Asked by a client to run a health check now. Set by the health monitor."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
+        self.names = host.names.directory = Directory(self.ledger.records)
         self.ledger.listen(self._tell)
         self.ledger.listen_moves(self._tell_move)
 
@@ -106,6 +110,8 @@ class Engine:
         return self.hub.watch()
 
     async def do(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Done:
+        if verb in NETWORK_VERBS:
+            return await self._owned(self.network_verbs.do(NetworkVerb(verb), target, params))
         verb = _verb(verb, params)
         if verb is Verb.CREATE:
             c = await self._new(params)
@@ -121,6 +127,8 @@ class Engine:
         return Done(id=c.id, warnings=now.warnings if now and verb in (Verb.CREATE, Verb.UPDATE) else ())
 
     async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        if verb in NETWORK_VERBS:
+            return await self.network_verbs.plan(NetworkVerb(verb), target, params)
         verb = _verb(verb, params)
         if verb is Verb.CREATE:
             c = identify(await settle(self.host, params, self.defaults.log), self.ledger.records.values(), params)
@@ -131,6 +139,8 @@ class Engine:
         return await lay_out(self.host, c, Run(verb=verb, rows=rows, began=self.host.clock.now()))
 
     async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        if verb in NETWORK_VERBS:
+            return await self.network_verbs.begin(NetworkVerb(verb), target, params)
         verb = _verb(verb, params)
         c = await self._new(params) if verb is Verb.CREATE else self.resolve(target)
         if c.id in self.lessons:
@@ -140,7 +150,7 @@ class Engine:
         return await lesson.plan()
 
     async def advance(self, target: str, move: Move) -> Plan:
-        c = self.resolve(target)
+        c = self.networks.ledger.get(target) or self.resolve(target)
         lesson = self.lessons.get(c.id)
         if lesson is None:
             raise Conflict(f"cannot take a step with {c.name}: no lesson is under way", "begin one")
@@ -148,9 +158,10 @@ class Engine:
         return await lesson.plan()
 
     async def steps(self, target: str) -> Plan:
+        if n := self.networks.ledger.get(target):
+            return await lay_out(self.host, n, n.run, self.lessons.get(n.id), running=n.run is not None and n.run.moving)
         c = self.resolve(target)
-        lesson = self.lessons.get(c.id)
-        return await lay_out(self.host, c, c.run, lesson, running=moving(c))
+        return await lay_out(self.host, c, c.run, self.lessons.get(c.id), running=moving(c))
 
     async def inspect(self, target: str) -> Container:
         return self.resolve(target)
@@ -236,7 +247,7 @@ class Engine:
         if error and not isinstance(error, EngineError):
             log.error("a defect of the engine: %s", error, exc_info=error)
 
-    async def _run(self, verb: Verb, id: str, params: Params, lesson: Lesson | None = None) -> None:
+    async def _run(self, verb: Verb, id: str, params: Params, lesson: Lesson[Container] | None = None) -> None:
         """One operation under the record's lock; of a compound verb, one after the other."""
         async with self.ledger.lock(id):
             try:
@@ -249,13 +260,13 @@ class Engine:
                     del self.lessons[id]
                 self.clean_after(verb, id)
 
-    async def walk(self, verb: Verb, id: str, params: Params, lesson: Lesson | None = None) -> Container:
+    async def walk(self, verb: Verb, id: str, params: Params, lesson: Lesson[Container] | None = None) -> Container:
         """Decide and walk one operation; the record as it then is."""
         c = self.ledger.get(id)
         if c is None:
             raise NotFound(f"No such container: {id[:12]}")
-        if verb in STARTING and network_name(c) != "none":
-            await self.networks.mend()
+        if verb in STARTING:
+            await self.networks.mend(c)
         c, operation = self.decide(verb, c, params)
         self.networks.claim(c)
         if lesson:
@@ -342,6 +353,12 @@ class Engine:
     async def refresh_images(self) -> None:
         self.hub.publish(ImagesChanged(images={image.id: image_row(image) for image in await self.images()}))
 
+    async def refresh_networks(self) -> None:
+        """Tell of the networks as the kernel has them now."""
+        rows = {n.name: await look(self.host, n) for n in self.networks.all.values()}
+        if rows != self.hub.world.networks:
+            self.hub.publish(NetworksChanged(networks=rows))
+
     async def _moved(self, action: str, image: Image, reference: Reference) -> None:
         """An image has come from a registry, or gone to one."""
         await self.refresh_images()
@@ -350,6 +367,7 @@ class Engine:
     def _tell(self, before: Container | None, after: Container | None) -> None:
         for event in happened(before, after):
             self.events.publish(event.type, event.action, event.id, event.attributes)
+        self.names.changed()
         if after:
             if before and before.state.status is not after.state.status:
                 self.freezers.pop(after.id, None)  # read before the change: it would look like somebody else's doing
@@ -372,6 +390,7 @@ class Engine:
 
 FOREVER = 1e9
 
+NETWORK_VERBS = tuple(NetworkVerb)
 ASKED = tuple(verb for verb in Verb if verb.asked)
 STARTING = (Verb.START, Verb.AGAIN, Verb.RESTART)
 """Verbs that need the networks."""

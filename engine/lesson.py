@@ -6,22 +6,24 @@ The gate is all that a lesson adds to a run; no step knows of it.
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
 from engine.flow.step import Step, remake
 from engine.host import Host
-from engine.model.container import Container
 from engine.model.errors import Conflict, EngineError
 from engine.model.run import Mark, Move, Plan, Record, Row, Run, StepView, Way
 
+R = TypeVar("R", bound=Record)
 
-class Lesson:
+
+class Lesson(Generic[R]):
     """A gate with a person at it. Parked: the run waits for a move."""
 
-    def __init__(self, host: Host, c: Container) -> None:
-        self.host, self.last = host, c
-        self.steps: tuple[Step[Host, Container], ...] = ()
+    def __init__(self, host: Host, r: R) -> None:
+        self.host, self.last = host, r
+        self.steps: tuple[Step[Host, R], ...] = ()
         self.before: dict[int, str | None] = {}
         self.task: asyncio.Task[None] | None = None
         self._parked = asyncio.Event()
@@ -29,12 +31,12 @@ class Lesson:
         self._left = False
         self._moves: asyncio.Queue[Move] = asyncio.Queue()
 
-    def begin(self, steps: tuple[Step[Host, Container], ...]) -> None:
+    def begin(self, steps: tuple[Step[Host, R], ...]) -> None:
         """An operation begins; of a compound verb, the next one."""
         self.steps, self.before = steps, {}
 
     async def __call__(self, r: Record, row: int) -> Move:
-        assert isinstance(r, Container) and r.run
+        assert isinstance(r, type(self.last)) and r.run
         self.last = r
         if r.run.way is Way.FORWARD:
             self.before[row] = await _show(self.host, r, self.steps[row])
@@ -88,7 +90,7 @@ class Lesson:
         return await lay_out(self.host, self.last, run, self)
 
 
-async def lay_out(host: Host, c: Container, run: Run | None, lesson: Lesson | None = None, *, running: bool = False) -> Plan:
+async def lay_out(host: Host, c: R, run: Run | None, lesson: Lesson[R] | None = None, *, running: bool = False) -> Plan:
     """The plan of a run, with what the kernel shows now."""
     if run is None:
         return Plan(verb="", container=c.id, name=c.name, steps=())
@@ -110,8 +112,8 @@ async def lay_out(host: Host, c: Container, run: Run | None, lesson: Lesson | No
     )
 
 
-async def _view(host: Host, c: Container, row: Row, before: str | None) -> StepView:
-    step: Step[Host, Container] = remake(row)
+async def _view(host: Host, c: Record, row: Row, before: str | None) -> StepView:
+    step: Step[Host, Any] = remake(row)
     name, lesson = step.lesson()
     return StepView(
         title=row.title,
@@ -127,7 +129,7 @@ async def _view(host: Host, c: Container, row: Row, before: str | None) -> StepV
     )
 
 
-async def _show(host: Host, c: Container, step: Step[Host, Container]) -> str | None:
+async def _show(host: Host, c: Record, step: Step[Host, Any]) -> str | None:
     """What the kernel shows, or why that cannot be told: a look that fails must not end the walk."""
     try:
         return await step.show(host, c)

@@ -9,6 +9,7 @@ import time
 from msgspec.structs import replace
 
 from engine.core import FOREVER, Engine
+from engine.flow.step import held_steps
 from engine.model.container import Container
 from engine.model.errors import EngineError
 from engine.model.interface import NO_PARAMS
@@ -117,8 +118,18 @@ async def _adopt(engine: Engine, c: Container) -> None:
         await engine.runner.run(exited(c), c)
         return
     await engine.host.tasks.adopt(c.id)
+    await _renew(engine, c)
     if not engine.defaults.live_restore:
         await engine.walk(Verb.STOP, c.id, {"manual": False})
+
+
+async def _renew(engine: Engine, c: Container) -> None:
+    """Do again what did not outlive the last engine: its name service, say. What is there still is left alone."""
+    for step in held_steps(c):
+        if step.renewed and await step.evidence(engine.host, c) is None:
+            now = await step.do(engine.host, c)
+            if now != c:
+                c = await engine.ledger.save(now)
 
 
 def start_up(engine: Engine) -> None:

@@ -17,7 +17,8 @@ from engine.model.container import Container
 from engine.model.errors import Invalid, NotFound
 from engine.model.image import Image
 from engine.model.status import Status
-from engine.spec.rows import network_name
+from engine.spec.ports import exposed
+from engine.spec.wiring import mode
 
 CONTAINER_FILTERS = filters.names(
     "ancestor before exited expose health id is-task isolation label name network publish since status volume"
@@ -48,7 +49,8 @@ def _container_filters(given: Filters, records: Collection[Container], images: M
     codes = [_whole(code) for code in given.get("exited", ())]
     before = [_created(text, records) for text in given.get("before", ())]
     since = [_created(text, records) for text in given.get("since", ())]
-    ports = {port for key in ("expose", "publish") for text in given.get(key, ()) for port in _ports(text)}
+    ports = {port for text in given.get("expose", ()) for port in _ports(text)}
+    published = {port for text in given.get("publish", ()) for port in _ports(text)}
     ancestors = {id for text in given.get("ancestor", ()) for id, image in images.items() if wire.answers_to(image, text)}
     is_task = filters.boolean(given, "is-task")
     matches: dict[str, Match] = {
@@ -62,9 +64,9 @@ def _container_filters(given: Filters, records: Collection[Container], images: M
         "before": lambda c: all(c.created < moment for moment in before),
         "since": lambda c: all(c.created > moment for moment in since),
         "ancestor": lambda c: c.image in ancestors,
-        "expose": lambda c: any(port in ports for port in wire.exposed(c)),
-        # No container has a published port, a volume or a swarm task yet, so nothing matches these.
-        "publish": lambda c: False,
+        "expose": lambda c: any(port in ports for port in exposed(c.config)),
+        "publish": lambda c: any((p.host_port, p.protocol) in published for p in c.ports),
+        # No container has a volume or a swarm task yet, so nothing matches these.
         "volume": lambda c: False,
         "is-task": lambda c: not is_task,
         # Isolation is a matter of Windows; dockerd on Linux takes it for no filter at all.
@@ -95,8 +97,9 @@ def _ports(text: str) -> list[tuple[int, str]]:
 
 
 def _on_network(c: Container, text: str) -> bool:
-    id = e.network_id if (e := wire.plugged(c)) else ""
-    return text == network_name(c) or bool(text and id.startswith(text))
+    if text == mode(c) or text in c.networks:
+        return True
+    return any(text == e.network or bool(text and e.network_id.startswith(text)) for e in c.plugged)
 
 
 def images(request: web.Request, have: Collection[Image], now: int) -> list[Image]:

@@ -6,7 +6,6 @@ from aiohttp import web
 
 from engine.api import filters, wire
 from engine.api.reply import Routes, answer, engine_of
-from engine.model.errors import Invalid, NotFound
 from engine.model.network import Network
 
 FILTERS = filters.names("dangling driver id label name scope type")
@@ -22,7 +21,7 @@ async def show_all(request: web.Request) -> web.Response:
     given = filters.parse(request.query.get("filters", ""), FILTERS)
     filters.one_of(given, "type", TYPES)
     dangling = filters.boolean(given, "dangling")
-    used = {e.network_id for c in engine_of(request).ledger.records.values() if (e := wire.plugged(c))}
+    used = {e.network_id for c in engine_of(request).ledger.records.values() for e in c.plugged}
     return answer(
         [
             wire.network(n)
@@ -40,13 +39,8 @@ async def show_all(request: web.Request) -> web.Response:
 
 async def inspect(request: web.Request) -> web.Response:
     """GET /networks/{id}: by full id, name, or unique prefix of an id."""
-    wanted, have = request.match_info["id"], _all(request)
-    found = [n for n in have if wanted in (n.id, n.name)] or [n for n in have if n.id.startswith(wanted)]
-    if not found:
-        raise NotFound(f"network {wanted} not found")
-    if len(found) > 1:
-        raise Invalid(f"network {wanted} is ambiguous ({len(found)} matches found on id prefix)", "give more of the id")
-    return answer(wire.network(found[0], engine_of(request).ledger.records.values()))
+    engine = engine_of(request)
+    return answer(wire.network(engine.networks.find(request.match_info["id"]), engine.ledger.records.values()))
 
 
 ROUTES: Routes = (("GET", "/networks", show_all), ("GET", "/networks/{id}", inspect))

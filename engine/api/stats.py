@@ -46,8 +46,7 @@ async def look(engine: Engine, c: Container) -> Reading:
     stats = await engine.host.cgroups.stats(c.id) if c.state.status.alive else None
     if stats is None:
         return NOTHING
-    traffic = await engine.host.links.traffic(c.endpoint) if c.endpoint else None
-    networks = {c.endpoint.interface: traffic} if c.endpoint and traffic else {}
+    networks = {e.interface: traffic for e in c.plugged if (traffic := await engine.host.links.traffic(e))}
     return Reading(at=engine.host.clock.now(), stats=stats, networks=networks)
 
 

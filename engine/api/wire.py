@@ -10,16 +10,16 @@ from urllib.parse import quote_plus
 
 import msgspec
 
+from engine.api.netwire import network_mode, network_settings, networks, published
 from engine.host import Facts
-from engine.model.container import NEVER, Container, Endpoint, Probe
+from engine.model.container import NEVER, Container, Probe
 from engine.model.errors import Invalid
 from engine.model.image import Image
 from engine.model.interface import LogLine
-from engine.model.network import Network
+from engine.model.network import DEFAULT, HOST_BINDING, ICC, MASQUERADE, MTU, NAME, OPTION, Network, Subnet
 from engine.model.settings import Config
 from engine.model.status import Status
 from engine.spec import references
-from engine.spec.rows import network_name
 from engine.spec.words import human_status
 
 Json = dict[str, Any]
@@ -95,63 +95,6 @@ def probe(p: Probe) -> Json:
     return {"Start": go_time(p.start), "End": go_time(p.end), "ExitCode": p.exit_code, "Output": p.output}
 
 
-def mode(c: Container) -> str:
-    return c.host_config.network_mode or "default"
-
-
-def endpoint_settings(e: Endpoint | None) -> Json:
-    """One network of a container; blank but for the keys while it is not plugged in."""
-    return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "NetworkID": e.network_id if e else "",
-        "EndpointID": e.endpoint_id if e else "",
-        "Gateway": e.gateway if e else "",
-        "IPAddress": e.address if e else "",
-        "IPPrefixLen": e.prefix if e else 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "MacAddress": e.mac if e else "",
-        "DriverOpts": None,
-    }
-
-
-def plugged(c: Container) -> Endpoint | None:
-    """The container's cable, while it is in. The record keeps a pulled one for its next start."""
-    return c.endpoint if "PlugVeth" in c.held else None
-
-
-def networks(c: Container) -> dict[str, Json]:
-    return {network_name(c): endpoint_settings(plugged(c))}
-
-
-MIRRORED = (
-    *("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen"),
-    *("IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress"),
-)
-
-
-def network_settings(c: Container, facts: Facts) -> Json:
-    """The container's wiring. The endpoint of the default bridge is mirrored at the top, for clients from before networks."""
-    settings = endpoint_settings(plugged(c))
-    held = "MakeNetworkNamespace" in c.held
-    return {
-        "Bridge": "",
-        "SandboxID": c.id if held else "",
-        "HairpinMode": False,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "Ports": dict.fromkeys(c.config.exposed_ports or {}) if held else {},
-        "SandboxKey": f"{facts.exec_root}/netns/{c.sandbox}" if held else "",
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        **{key: settings[key] for key in MIRRORED},
-        "Networks": networks(c),
-    }
-
-
 def answers_to(image: Image, name: str) -> bool:
     """Is the image known by this name, or this beginning of its id?"""
     if name in (image.id, *image.tags, *image.digests) or familiar(name) in (*image.tags, *image.digests):
@@ -178,20 +121,14 @@ def container_summary(c: Container, image: Image | None, now: datetime) -> Json:
         "ImageID": c.image,
         "Command": command(c),
         "Created": int(c.created.timestamp()),
-        "Ports": [{"PrivatePort": number, "Type": protocol} for number, protocol in exposed(c)] if c.status.alive else [],
+        "Ports": published(c) if c.status.alive else [],
         "Labels": c.config.labels or {},
         "State": keyword(c),
         "Status": human_status(c, now),
-        "HostConfig": {"NetworkMode": mode(c)},
+        "HostConfig": {"NetworkMode": network_mode(c)},
         "NetworkSettings": {"Networks": networks(c)},
         "Mounts": [],
     }
-
-
-def exposed(c: Container) -> list[tuple[int, str]]:
-    """The ports the settings name, each with its protocol. What is no port is passed over: an image may say anything."""
-    ports = (port.partition("/") for port in c.config.exposed_ports or {})
-    return sorted((int(number), protocol or "tcp") for number, _, protocol in ports if number.isdecimal())
 
 
 def layer_directories(store: str, top: str, lower: Iterable[str]) -> Json:
@@ -320,18 +257,16 @@ def image_history(image: Image) -> list[Json]:
 
 def network(n: Network, containers: Iterable[Container] = ()) -> Json:
     """A network. Those of `containers` that are plugged in are shown; only `inspect` gives any."""
-    ranges = [{"Subnet": n.subnet, "Gateway": n.gateway}] if n.subnet else []
-    options = {"com.docker.network.bridge.name": n.bridge, "com.docker.network.driver.mtu": str(n.mtu)}
     return {
         "Name": n.name,
         "Id": n.id,
         "Created": go_time(n.created),
         "Scope": "local",
         "Driver": n.driver,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": ranges},
-        "Internal": False,
-        "Attachable": False,
+        "EnableIPv6": n.ipv6 is not None,
+        "IPAM": {"Driver": "default", "Options": None, "Config": [_range(own) for own in (n.ipv4, n.ipv6) if own]},
+        "Internal": n.internal,
+        "Attachable": n.attachable,
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
@@ -341,11 +276,35 @@ def network(n: Network, containers: Iterable[Container] = ()) -> Json:
                 "EndpointID": e.endpoint_id,
                 "MacAddress": e.mac,
                 "IPv4Address": f"{e.address}/{e.prefix}",
-                "IPv6Address": "",
+                "IPv6Address": f"{e.address6}/{e.prefix6}" if e.address6 else "",
             }
             for c in containers
-            if (e := plugged(c)) and e.network_id == n.id
+            for e in c.plugged
+            if e.network_id == n.id
         },
-        "Options": options if n.bridge else {},
-        "Labels": {},
+        "Options": _options(n),
+        "Labels": n.labels,
+    }
+
+
+def _range(own: Subnet) -> Json:
+    told: Json = {"Subnet": own.subnet, "Gateway": own.gateway}
+    if own.ip_range:
+        told["IPRange"] = own.ip_range
+    if own.aux:
+        told["AuxiliaryAddresses"] = own.aux
+    return told
+
+
+def _options(n: Network) -> Json:
+    """As they were given; of the first bridge, all that Docker tells of its own."""
+    if n.name != DEFAULT:
+        return n.options
+    return {
+        f"{OPTION}bridge.default_bridge": "true",
+        ICC: "true",
+        MASQUERADE: "true",
+        HOST_BINDING: "0.0.0.0",
+        NAME: n.bridge,
+        MTU: str(n.mtu),
     }

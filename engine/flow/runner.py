@@ -262,7 +262,7 @@ class _Walk(Generic[H, R]):
     async def _break(self, step: Step[H, R], error: Exception) -> None:
         """Neither way works now. What may be half there counts as held, so that remove takes it down too."""
         self.error = self.error or error
-        held = self.r.held if step.name in self.r.held else (*self.r.held, step.name)
+        held = self.r.held if step.key in self.r.held else (*self.r.held, step.key)
         self.r = replace(self.r, held=held)
         await self._note(way=Way.BROKEN, error=str(error), sync=True)
 

@@ -34,6 +34,8 @@ class Step(Generic[H, R]):
     """What it leaves in the world, in a word or two: what is missing when somebody takes it away."""
     holds: ClassVar[bool] = True
     """Its effect stays in the world until it is undone."""
+    renewed: ClassVar[bool] = False
+    """It may not outlive the engine: a new one looks, and does it again where it is gone."""
 
     def __init_subclass__(cls) -> None:
         if CATALOGUE.setdefault(cls.__name__, cls) is not cls:
@@ -42,6 +44,11 @@ class Step(Generic[H, R]):
     @property
     def name(self) -> str:
         return type(self).__name__
+
+    @property
+    def key(self) -> str:
+        """What stands for it in `Record.held`: its name, with `/` and its argument where a record can hold several."""
+        return self.name
 
     @property
     def final(self) -> bool:
@@ -93,8 +100,8 @@ class Step(Generic[H, R]):
 
     def hold(self, held: tuple[str, ...], *, done: bool) -> tuple[str, ...]:
         """`held` after this step is done, or taken back."""
-        rest = tuple(name for name in held if name != self.name)
-        return (*rest, self.name) if done and self.holds else rest
+        rest = tuple(key for key in held if key != self.key)
+        return (*rest, self.key) if done and self.holds else rest
 
 
 class Reverse(Step[H, R]):
@@ -106,6 +113,10 @@ class Reverse(Step[H, R]):
     @property
     def name(self) -> str:
         return self.step.name
+
+    @property
+    def key(self) -> str:
+        return self.step.key
 
     @property
     def final(self) -> bool:
@@ -172,4 +183,4 @@ def remake(row: Row) -> Step[Any, Any]:
 
 def held_steps(r: R) -> tuple[Step[Any, R], ...]:
     """The steps whose effects the record holds, oldest first."""
-    return tuple(CATALOGUE[name]() for name in r.held)
+    return tuple(CATALOGUE[name](*filter(None, (argument,))) for name, _, argument in (key.partition("/") for key in r.held))

@@ -307,9 +307,9 @@ class Host:
 
 
 __all__ = [
-    "Answer", "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
-    "Images", "Links", "LogQuery", "Names", "Netns", "Output", "Pipes", "Ports", "Processes", "Progress", "Records", "Registry",
-    "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
+    "Answer", "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze",
+    "Host", "Images", "Links", "LogQuery", "Names", "Netns", "Output", "Pipes", "Ports", "Processes", "Progress", "Records",
+    "Registry", "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from engine.spec.resolution import hostname, hosts, resolv_conf, values
 HOST_CONFIG: Final = "hostconfig.json"
 CHECKPOINTS: Final = "checkpoints"
 NETWORK_FILES: Final = ("hostname", "hosts", "resolv.conf")
+HOSTS: Final = "/etc/hosts"
 RESOLV_CONF: Final = "/etc/resolv.conf"
 RESOLVED: Final = "/run/systemd/resolve/resolv.conf"
 """Where systemd-resolved(8) keeps the real servers behind its stub, 127.0.0.53."""
@@ -78,7 +79,7 @@ def _drop(path: str) -> None:
 
 
 def _write_network(path: str, c: Container) -> None:
-    contents = (hostname(c), hosts(c), resolv_conf(c, _host_resolv_conf()))
+    contents = (hostname(c), hosts(c, read_text(HOSTS) or ""), resolv_conf(c, _host_resolv_conf()))
     for name, text in zip(NETWORK_FILES, contents, strict=True):
         _write_in_place(os.path.join(path, name), text)
 

@@ -1,4 +1,4 @@
-"""The ports of the network: namespaces, links, firewall, published ports, names. Each is one Protocol, as `engine.host` tells."""
+"""The ports of the network: namespaces, links, firewall, published ports, names. One Protocol each, as `engine.host` tells."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Firewall(Protocol):
     async def look(self, network: Network) -> str | None: ...
 
     async def forward(self, owner: str, target: Target, ports: tuple[Published, ...]) -> None:
-        """Lead the host's ports to the target, from outside, the host itself and its own bridge. In place of any former ones."""
+        """Lead the host's ports to the target, for outside, the host itself and its own bridge. In place of any former ones."""
 
     async def unforward(self, owner: str) -> None:
         """The owner's ports lead nowhere any more; flows the kernel still tracks are forgotten."""
@@ -98,8 +98,9 @@ class Ports(Protocol):
     """Ports of the host: sockets hold them, a relay carries what the kernel's NAT does not. Both outlive the engine."""
 
     async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
-        """Hold ports for the owner; all or none. What it already holds is kept. A binding without `host_ip` gives two: IPv4 and IPv6.
+        """Hold ports for the owner; all or none. What it already holds is kept.
 
+        A binding without `host_ip` gives two, for IPv4 and IPv6.
         Raises `HostFailed` when one is taken, naming the holder and its pid.
         """
 

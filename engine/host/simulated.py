@@ -9,16 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 
-from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, Traffic, User
+from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, User
 from engine.host.simulated_images import SimulatedImages
+from engine.host.simulated_network import SimulatedFirewall, SimulatedLinks, SimulatedNames, SimulatedNetns, SimulatedPorts
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
 from engine.host.simulated_registry import SimulatedRegistry
 from engine.host.simulated_trees import SimulatedTrees
 from engine.host.simulated_world import Port as _Port
 from engine.host.simulated_world import SimulatedWorld
-from engine.model.container import Container, Endpoint
+from engine.model.container import Container
 from engine.model.errors import HostFailed
-from engine.model.network import Network
 
 
 class SimulatedRecords(_Port):
@@ -31,7 +31,7 @@ class SimulatedRecords(_Port):
     async def forget(self, kind: str, id: str) -> None:
         self.world.records.pop((kind, id), None)
         self.world.files.discard(id)
-        self.world.network_files.discard(id)
+        self.world.network_files.pop(id, None)
 
 
 class SimulatedFiles(_Port):
@@ -45,13 +45,13 @@ class SimulatedFiles(_Port):
         return "hostconfig.json" if id in self.world.files else None
 
     async def make_network(self, c: Container) -> None:
-        self.world.network_files.add(c.id)
+        self.world.network_files[c.id] = " ".join(("hosts", *(e.address for e in c.endpoints)))
 
     async def drop_network(self, id: str) -> None:
-        self.world.network_files.discard(id)
+        self.world.network_files.pop(id, None)
 
     async def look_network(self, id: str) -> str | None:
-        return "hosts" if id in self.world.network_files else None
+        return self.world.network_files.get(id)
 
 
 class SimulatedRootfs(_Port):
@@ -98,92 +98,6 @@ class SimulatedRootfs(_Port):
 
     async def sightings(self) -> set[Sighting]:
         return {("mount", id) for id in self.world.mounts} | {("layer", id) for id in self.world.layers}
-
-
-class SimulatedNetns(_Port):
-    async def make(self, name: str) -> None:
-        self.world.netns.add(name)
-
-    async def drop(self, name: str) -> None:
-        # A namespace that goes takes the cable's end with it, and so the cable.
-        self.world.netns.discard(name)
-        self.world.addresses.pop(name, None)
-
-    async def look(self, name: str) -> str | None:
-        return "net:[4026531840]" if name in self.world.netns else None
-
-    async def sightings(self) -> set[Sighting]:
-        return {("netns", name) for name in self.world.netns}
-
-    def path(self, name: str) -> str:
-        return f"/simulated/netns/{name}"
-
-
-class SimulatedLinks(_Port):
-    async def make_bridge(self, network: Network) -> None:
-        self.world.bridges.add(network.bridge)
-
-    async def drop_bridge(self, network: Network) -> None:
-        self.world.bridges.discard(network.bridge)
-
-    async def look_bridge(self, bridge: str) -> str | None:
-        return "up" if bridge in self.world.bridges else None
-
-    async def choose_subnet(self, pools: tuple[tuple[str, int], ...], taken: tuple[str, ...]) -> str:
-        return "10.84.0.0/16"
-
-    async def plug(self, endpoint: Endpoint, netns: str, owner: str) -> None:
-        if netns not in self.world.netns or endpoint.bridge not in self.world.bridges:
-            raise HostFailed(f"cannot plug {endpoint.veth}: namespace or bridge is away")
-        if self.world.plugs.get(endpoint.veth, owner) != owner:
-            raise HostFailed(f"cannot plug {endpoint.veth}: the name is taken by a stranger")
-        self.world.plugs[endpoint.veth] = owner
-
-    async def unplug(self, endpoint: Endpoint, owner: str) -> None:
-        self.world.plugs.pop(endpoint.veth, None)
-
-    async def look_plug(self, endpoint: Endpoint, owner: str) -> str | None:
-        return f"port of {endpoint.bridge}" if self.world.plugs.get(endpoint.veth) == owner else None
-
-    async def address(self, endpoint: Endpoint, netns: str) -> None:
-        if endpoint.veth not in self.world.plugs:
-            raise HostFailed("cannot give an address: no such interface")
-        if endpoint.address in [a for n, a in self.world.addresses.items() if n != netns]:
-            raise HostFailed(f"{endpoint.address} is given twice")
-        self.world.addresses[netns] = endpoint.address
-
-    async def unaddress(self, endpoint: Endpoint, netns: str) -> None:
-        self.world.addresses.pop(netns, None)
-
-    async def look_address(self, endpoint: Endpoint, netns: str) -> str | None:
-        return self.world.addresses.get(netns)
-
-    async def sightings(self) -> set[Sighting]:
-        plugs = self.world.plugs.items()
-        return {("plug", veth, bridge, owner) for veth, owner in plugs for bridge in self.world.bridges}
-
-    async def traffic(self, endpoint: Endpoint) -> Traffic | None:
-        return Traffic() if endpoint.veth in self.world.plugs else None
-
-    async def counters(self) -> dict[str, tuple[int, int]]:
-        return dict.fromkeys(self.world.plugs, (0, 0))
-
-    async def refresh(self) -> None:
-        return
-
-
-class SimulatedFirewall(_Port):
-    async def make(self, network: Network) -> None:
-        self.world.tables.add(network.bridge)
-
-    async def drop(self, network: Network) -> None:
-        self.world.tables.discard(network.bridge)
-
-    async def look(self, network: Network) -> str | None:
-        return "masquerade" if network.bridge in self.world.tables else None
-
-    async def refresh(self) -> None:
-        return
 
 
 class SimulatedCgroups(_Port):
@@ -257,6 +171,8 @@ def simulated(world: SimulatedWorld) -> Host:
         netns=SimulatedNetns(world),
         links=SimulatedLinks(world),
         firewall=SimulatedFirewall(world),
+        ports=SimulatedPorts(world),
+        names=SimulatedNames(world),
         stdio=SimulatedStdio(world),
         tasks=SimulatedTasks(world),
         processes=SimulatedProcesses(world),

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.host import Exit
 from engine.model.image import Image, ImageLayer
+from engine.model.network import Published
 from engine.model.settings import Config
 
 BUSYBOX = Image(
@@ -51,12 +52,18 @@ class SimulatedWorld:
     layers: set[str] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
-    network_files: set[str] = field(default_factory=set)
+    network_files: dict[str, str] = field(default_factory=dict)
     netns: set[str] = field(default_factory=set)
     bridges: set[str] = field(default_factory=set)
     tables: set[str] = field(default_factory=set)
     plugs: dict[str, str] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
+    addresses: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By namespace and interface."""
+    routes: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, tuple[Published, ...]] = field(default_factory=dict)
+    forwards: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    """Namespaces with a name service."""
     pipes: set[str] = field(default_factory=set)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: dict[str, SimulatedTask] = field(default_factory=dict)
@@ -82,10 +89,14 @@ class SimulatedWorld:
             "layers": set(self.layers),
             "mounts": set(self.mounts),
             "files": set(self.files),
-            "network files": set(self.network_files),
+            "network files": dict(self.network_files),
             "netns": set(self.netns),
             "plugs": dict(self.plugs),
             "addresses": dict(self.addresses),
+            "routes": dict(self.routes),
+            "ports": dict(self.ports),
+            "forwards": dict(self.forwards),
+            "names": set(self.names),
             "pipes": set(self.pipes),
             "specs": set(self.specs),
             "execs": set(self.execs),

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.model.errors import EngineError, HostFailed
-from engine.model.network import Attachment, Endpoint, Published
+from engine.model.network import Attachment, Binding, Endpoint, Published
 from engine.model.run import Record, Way
 from engine.model.settings import Config, HostConfig
 from engine.model.status import Status
@@ -79,10 +79,12 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
     # From here on: kept under `Longshore`.
     host_config: HostConfig = HostConfig()
     layers: Layers | None = None
-    networks: dict[str, Attachment] = {}
+    networks: dict[str, Attachment] = field(default_factory=dict)
     """What was asked of each network, by the network's name or id as it was given."""
     endpoints: tuple[Endpoint, ...] = ()
     """Its cables, as start decided on them; none in modes `none`, `host` and `container:`, and while stopped."""
+    bindings: tuple[Binding, ...] = ()
+    """The ports to publish, as start decided on them."""
     ports: tuple[Published, ...] = ()
     """What of the host is its own while it runs."""
     signalled: tuple[int, ...] = ()
@@ -100,8 +102,9 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
 
     @property
     def sandbox(self) -> str:
-        """Name of the network namespace's file below `netns/`."""
-        return self.id[:12]
+        """Name of the network namespace's file below `netns/`; of another's, in mode `container:`."""
+        shared = self.host_config.network_mode.partition("container:")[2]
+        return (shared or self.id)[:12]
 
     def endpoint(self, key: str) -> Endpoint:
         """One of its endpoints, by `Endpoint.key`."""
@@ -121,7 +124,20 @@ class Container(Record, frozen=True, kw_only=True, rename="pascal"):
         return Status.DEAD if self.run and self.run.way is Way.BROKEN else self.state.status
 
 
-OWN = ("HostConfig", "Layers", "Networks", "Endpoints", "Ports", "Held", "Run", "Signalled", "Backoff", "RestartAt", "Warnings")
+OWN = (
+    "HostConfig",
+    "Layers",
+    "Networks",
+    "Endpoints",
+    "Bindings",
+    "Ports",
+    "Held",
+    "Run",
+    "Signalled",
+    "Backoff",
+    "RestartAt",
+    "Warnings",
+)
 
 
 def to_disk(c: Container) -> bytes:

@@ -24,6 +24,8 @@ Params = Mapping[str, Any]
     create   name, body (the JSON object of `POST /containers/create`)
     stop     signal, t            kill    signal           remove  force, v
     restart  signal, t            rename  name             update  body (the JSON object of `POST /containers/x/update`)
+    connect  network, endpoint (Docker's EndpointSettings)  disconnect  network, force
+    create_network  body (the JSON object of `POST /networks/create`)   remove_network  (target: the network)
 """
 
 NO_PARAMS: Params = MappingProxyType({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from engine.model.run import Record
 
@@ -50,9 +50,9 @@ class Network(Record, frozen=True, kw_only=True, rename="pascal"):
     internal: bool = False
     """Nothing leaves it and nothing comes in."""
     attachable: bool = False
-    options: dict[str, str] = {}
+    options: dict[str, str] = field(default_factory=dict)
     """The driver's, `com.docker.network...`, as they were given."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = field(default_factory=dict)
     mtu: int = 1500
 
     @property
@@ -104,7 +104,7 @@ class Attachment(Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     """`container:alias`."""
-    options: dict[str, str] = {}
+    options: dict[str, str] = field(default_factory=dict)
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -130,6 +130,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     gateway6: str = ""
     mtu: int = 1500
     internal: bool = False
+    links: dict[str, str] = {}
+    """Linked containers: the names by which this one knows them, and their address. The default bridge has no name service."""
 
     @property
     def key(self) -> str:

@@ -79,7 +79,7 @@ class Record(Struct, frozen=True, kw_only=True, rename="pascal"):
     id: str = field(name="ID")
     name: str
     held: tuple[str, ...] = ()
-    """Names of the steps whose effect is in the world, oldest first."""
+    """The steps whose effect is in the world, oldest first, by `Step.key`."""
     run: Run | None = None
     """The last operation, or the one in flight when `run.open`."""
 

@@ -55,6 +55,8 @@ class Verb(StrEnum):
     """Stop, where it runs, then start."""
     RENAME = "rename"
     UPDATE = "update"
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
     REMOVE = "remove"
     EXITED = "exited"
     """The process ended by itself."""
@@ -65,6 +67,13 @@ class Verb(StrEnum):
     def asked(self) -> bool:
         """Somebody can ask for it. That a process has ended, or a time is over, nobody has to say."""
         return self not in (Verb.EXITED, Verb.AGAIN)
+
+
+class NetworkVerb(StrEnum):
+    """What can be done to a network. It has no statuses: it is there, or it is not."""
+
+    CREATE = "create_network"
+    REMOVE = "remove_network"
 
 
 class Answer(StrEnum):
@@ -97,6 +106,8 @@ TRANSITIONS: Final[dict[Verb, dict[Status, Answer]]] = {
     Verb.RESTART: dict(zip(_ORDER, (GO, GO, GO, GO, GO, ERR, ERR), strict=True)),
     Verb.RENAME: dict(zip(_ORDER, (GO, GO, GO, GO, GO, GO, GO), strict=True)),
     Verb.UPDATE: dict(zip(_ORDER, (GO, GO, GO, GO, GO, ERR, ERR), strict=True)),
+    Verb.CONNECT: dict(zip(_ORDER, (GO, GO, GO, GO, GO, ERR, ERR), strict=True)),
+    Verb.DISCONNECT: dict(zip(_ORDER, (GO, GO, GO, GO, GO, ERR, ERR), strict=True)),
     Verb.REMOVE: dict(zip(_ORDER, (GO, NO, NO, NO, GO, NO, GO), strict=True)),
     Verb.EXITED: dict(zip(_ORDER, (SO, GO, GO, SO, SO, SO, SO), strict=True)),
     Verb.AGAIN: dict(zip(_ORDER, (SO, SO, SO, GO, SO, SO, SO), strict=True)),

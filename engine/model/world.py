@@ -36,6 +36,17 @@ class Freezer(Struct, frozen=True, kw_only=True):
         return self.kernel
 
 
+class WireRow(Struct, frozen=True, kw_only=True):
+    """One cable of a container, as a pane draws it."""
+
+    network: str
+    veth: str
+    interface: str
+    address: str
+    """With its prefix length."""
+    address6: str = ""
+
+
 class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A container on one line, commonly under a kilobyte: what may be long is cut (`inspect` has it whole)."""
 
@@ -75,9 +86,14 @@ class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mount_id: str = ""
     init_id: str = ""
     network: str = ""
+    """The network of its mode."""
     address: str = ""
     veth: str = ""
     interface: str = ""
+    wires: tuple[WireRow, ...] = ()
+    """Every cable that is plugged in, the ones above are of the first."""
+    ports: tuple[str, ...] = ()
+    """What is published, as `0.0.0.0:8080->80/tcp`."""
     held: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     """Titles of what should be in the kernel and is not: deleted behind the engine's back."""
@@ -117,7 +133,14 @@ class NetworkRow(Struct, frozen=True, kw_only=True):
     up: bool = False
     """Does the kernel have the bridge?"""
     nat: bool = False
-    """Does the kernel have its masquerade rule?"""
+    """Does the kernel have its rules?"""
+    driver: str = "bridge"
+    subnet6: str = ""
+    gateway6: str = ""
+    internal: bool = False
+    icc: bool = True
+    """May its containers talk to each other?"""
+    mtu: int = 1500
 
 
 class EngineRow(Struct, frozen=True, kw_only=True):

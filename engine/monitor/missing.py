@@ -17,9 +17,6 @@ from engine.flow.step import Step, held_steps
 from engine.host import Sighting, sighted
 from engine.model.container import Container
 from engine.model.errors import EngineError
-from engine.model.frames import NetworksChanged
-from engine.model.world import NetworkRow
-from engine.spec.rows import network_row
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ class Missing:
 
     async def look(self, alive: Iterable[Container]) -> None:
         """One round."""
-        await self._look_at_networks()
+        await self.engine.refresh_networks()
         self._take(alive)
         there = await sighted(self.host)
         await self._look_closer()
@@ -84,15 +81,6 @@ class Missing:
             self._held[id] = self._held.pop(id)
             if time.monotonic() > now + BUDGET:
                 return
-
-    async def _look_at_networks(self) -> None:
-        rows: dict[str, NetworkRow] = {}
-        for own in self.engine.networks.all.values():
-            up = bool(own.bridge) and await self.host.links.look_bridge(own.bridge) is not None
-            nat = bool(own.bridge) and await self.host.firewall.look(own) is not None
-            rows[own.name] = network_row(own, up=up, nat=nat)
-        if rows != self.engine.hub.world.networks:
-            self.engine.hub.publish(NetworksChanged(networks=rows))
 
 
 def _hold(c: Container) -> _Held:

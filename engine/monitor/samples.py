@@ -104,7 +104,8 @@ class Samples:
     def _figures(self, c: Container, now: float, usage: tuple[int, int, int], counters: dict[str, tuple[int, int]]) -> Sample:
         cpu, memory, limit = usage
         # What the host's end of the cable receives, the container has sent.
-        tx, rx = counters.get(c.endpoint.veth, (0, 0)) if c.endpoint else (0, 0)
+        carried = [counters.get(e.veth, (0, 0)) for e in c.plugged]
+        tx, rx = sum(each[0] for each in carried), sum(each[1] for each in carried)
         then, cpu_then, rx_then, tx_then = self._before.get(c.id, (now - SECONDS, cpu, rx, tx))
         self._before[c.id] = (now, cpu, rx, tx)
         _, size, changes = self._sizes.get(c.id, (0, None, None))

@@ -16,15 +16,18 @@ from engine.model.container import Container, Layers, State
 from engine.model.errors import Invalid
 from engine.model.image import Image
 from engine.model.interface import Params
+from engine.model.network import Attachment
 from engine.model.run import Way
 from engine.model.settings import Config, HostConfig, LogConfig
 from engine.model.status import Status
-from engine.spec import built, health
+from engine.spec import built, health, ports
 from engine.spec.decode import decode_create
 from engine.spec.identity import ATTEMPTS, check_name, free, hostname, new_id, random_name, taken
+from engine.spec.legality import find
 from engine.spec.logs import log_config
 from engine.spec.merge import command, merge
 from engine.spec.settings import adapt, verify, verify_networking
+from engine.spec.wiring import SHARED
 from engine.steps.layers import MakeInitLayer, MakeWritableLayer, WriteSettings
 
 
@@ -62,6 +65,7 @@ class Settled(Struct, frozen=True, kw_only=True):
 
     config: Config
     host_config: HostConfig
+    networks: dict[str, Attachment]
     image: Image
     warnings: tuple[str, ...]
 
@@ -76,17 +80,18 @@ async def settle(host: Host, params: Params, log: LogConfig) -> Settled:
     if name := params.get("name"):
         check_name(name)
     host_config, warnings = verify(asked, asked.host_config, host.facts)
-    verify_networking(asked.networking_config)
+    networks = verify_networking(asked, asked.host_config)
     built.check(asked)
     if not asked.image:
         raise Invalid("cannot create a container: no image is named", "name one, for example busybox")
     image = await host.images.find(asked.image)
     config = merge(Config(**{key: getattr(asked, key) for key in Config.__struct_fields__}), image.config)
     command(config)
+    config = replace(config, exposed_ports=ports.exposing(config, host_config))
     host_config = adapt(host_config, host.facts)
     host_config = replace(host_config, log_config=log_config(host_config.log_config, log))
     warnings = (*warnings, *_notes(image, host), *health.warnings(config))
-    return Settled(config=config, host_config=host_config, image=image, warnings=warnings)
+    return Settled(config=config, host_config=host_config, networks=networks, image=image, warnings=warnings)
 
 
 def _notes(image: Image, host: Host) -> Iterable[str]:
@@ -101,8 +106,9 @@ def _notes(image: Image, host: Host) -> Iterable[str]:
 
 def identify(s: Settled, others: Iterable[Container], params: Params) -> Container:
     """Give it id, name and directories. Must be followed by the claim without an await. Raises `Conflict`."""
-    id = new_id()
-    name = _name(params.get("name") or "", id, tuple(others))
+    id, others = new_id(), tuple(others)
+    name = _name(params.get("name") or "", id, others)
+    host_config = _joined(s.host_config, others)
     path, args = command(s.config)
     mount_id = secrets.token_hex(32)
     chain = s.image.layers[-1].chain_id if s.image.layers else ""
@@ -116,10 +122,19 @@ def identify(s: Settled, others: Iterable[Container], params: Params) -> Contain
         config=replace(s.config, hostname=s.config.hostname or hostname(s.config, id)),
         image=s.image.id,
         state=State(status=Status.CREATING),
-        host_config=s.host_config,
+        host_config=host_config,
+        networks=s.networks,
         layers=Layers(mount_id=mount_id, init_id=f"{mount_id}-init", lower=lower, chain_id=chain),
         warnings=s.warnings,
     )
+
+
+def _joined(hc: HostConfig, others: tuple[Container, ...]) -> HostConfig:
+    """Whose network namespace is shared, by its id: a name may change."""
+    if not hc.network_mode.startswith(SHARED):
+        return hc
+    target = find(hc.network_mode.removeprefix(SHARED), {c.id: c for c in others})
+    return replace(hc, network_mode=f"{SHARED}{target.id}")
 
 
 def _name(wanted: str, id: str, others: tuple[Container, ...]) -> str:

@@ -8,8 +8,11 @@ from engine.flow.step import Operation, Step
 from engine.host import Host
 from engine.model.container import Container
 from engine.model.errors import CannotRun, GivenUp
+from engine.spec.wiring import has_names, own_namespace, shares_with, way_out
 from engine.steps.layers import MountLayers
-from engine.steps.network import GiveAddress, MakeNetworkNamespace, PlugVeth, WriteNetworkFiles
+from engine.steps.names import AnswerNames
+from engine.steps.network import GiveAddress, MakeNetworkNamespace, PlugVeth, SetDefaultRoute, WriteNetworkFiles
+from engine.steps.ports import ForwardPorts, TakePorts
 from engine.steps.task import ConnectOutput, CreateTask, HandOverSpec, StartProcess
 
 CANNOT_START = 128
@@ -17,19 +20,34 @@ CANNOT_START = 128
 
 
 def start(c: Container) -> Operation[Host, Container]:
-    """`c.endpoint` is decided: where to plug in, or None for no network."""
-    wiring: tuple[Step[Host, Container], ...] = (PlugVeth(), GiveAddress()) if c.endpoint else ()
+    """`c.endpoints` and `c.bindings` are decided: where to plug in, and what to publish."""
     steps = (
         MountLayers(),
-        MakeNetworkNamespace(),
-        *wiring,
-        WriteNetworkFiles(),
+        *wiring(c),
         ConnectOutput(),
         HandOverSpec(),
         CreateTask(),
         StartProcess(),
     )
     return Operation("start", steps, failed=failed)
+
+
+def wiring(c: Container) -> tuple[Step[Host, Container], ...]:
+    """The network, as its mode wants it: a namespace of its own with its cables, the host's, or another container's."""
+    if shares_with(c):
+        return ()
+    if not own_namespace(c):
+        return (WriteNetworkFiles(),)
+    steps: list[Step[Host, Container]] = [MakeNetworkNamespace()]
+    for e in c.endpoints:
+        steps += [PlugVeth(e.key), GiveAddress(e.key)]
+    if out := way_out(c.endpoints):
+        steps.append(SetDefaultRoute("", out.key))
+        if c.bindings:
+            steps += [TakePorts(out.key), ForwardPorts(out.key)]
+    if has_names(c.endpoints):
+        steps.append(AnswerNames())
+    return (*steps, WriteNetworkFiles())
 
 
 def failed(c: Container, error: BaseException) -> Container:

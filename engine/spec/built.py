@@ -27,7 +27,7 @@ BUILT: Mapping[type, frozenset[str]] = {
             "Hostname",
             "Domainname",
             "User",
-            "ExposedPorts",  # Says which ports could be published; publishing is PortBindings.
+            "ExposedPorts",
             "AttachStdin",  # A wish of the client's attach, not of the container.
             "AttachStdout",
             "AttachStderr",
@@ -42,6 +42,7 @@ BUILT: Mapping[type, frozenset[str]] = {
             "WorkingDir",
             "Entrypoint",
             "NetworkDisabled",
+            "MacAddress",
             "OnBuild",  # For builds on top of an image; kept, as everywhere.
             "Labels",
             "StopSignal",
@@ -53,6 +54,10 @@ BUILT: Mapping[type, frozenset[str]] = {
         {
             "ContainerIDFile",  # The client's own note of what it did.
             "LogConfig",
+            "NetworkMode",
+            "PortBindings",
+            "PublishAllPorts",
+            "Links",
             "AutoRemove",
             "RestartPolicy",
             "ConsoleSize",
@@ -99,7 +104,6 @@ BUILT: Mapping[type, frozenset[str]] = {
 REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
     Config: {
         "Volumes": (asked, "containers have no volumes"),
-        "MacAddress": (asked, "the MAC address is chosen by the engine"),
     },
     HostConfig: {
         "Binds": (asked, "nothing of the host can be mounted into a container"),
@@ -108,10 +112,6 @@ REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
         "VolumeDriver": (asked, "containers have no volumes"),
         "VolumesFrom": (asked, "containers have no volumes"),
         "StorageOpt": (asked, "the writable layer has no options"),
-        "NetworkMode": (other_than("", "default", "bridge", "none"), "the networks are bridge and none"),
-        "PortBindings": (asked, "ports cannot be published"),
-        "PublishAllPorts": (asked, "ports cannot be published"),
-        "Links": (asked, "containers cannot be linked"),
         "Privileged": (asked, "containers cannot have the host's devices"),
         "Devices": (asked, "containers cannot have the host's devices"),
         "DeviceCgroupRules": (asked, "containers cannot have the host's devices"),
@@ -135,20 +135,11 @@ REFUSED: Mapping[type, Mapping[str, tuple[Asked, str]]] = {
     },
 }
 
-ENDPOINT: Mapping[str, str] = {
-    "IPAMConfig": "the address is chosen by the engine",
-    "Links": "containers cannot be linked",
-    "Aliases": "containers have one name on a network",
-    "MacAddress": "the MAC address is chosen by the engine",
-    "DriverOpts": "networks have no options",
-}
-
 
 def check(body: CreateBody) -> None:
     """Raises `NotBuilt`, naming the field, when a request asks for something that would not happen."""
     _check(body, Config, "")
     _check(body.host_config, HostConfig, "HostConfig.")
-    _check_networking(body)
 
 
 def _check(value: Config | HostConfig, kind: type[Config] | type[HostConfig], prefix: str) -> None:
@@ -160,29 +151,6 @@ def _check(value: Config | HostConfig, kind: type[Config] | type[HostConfig], pr
 
 def _refusal(field: str, why: str) -> NotBuilt:
     return NotBuilt(f"{field} is not built yet: {why}", "leave it out")
-
-
-def _check_networking(body: CreateBody) -> None:
-    """The endpoint's network must be the one of the mode, and its settings empty."""
-    mode = body.host_config.network_mode
-    endpoints = (body.networking_config or {}).get("EndpointsConfig") or {}
-    for network, endpoint in endpoints.items():
-        where = f"NetworkingConfig.EndpointsConfig[{network!r}]"
-        if _network(network) != _network(mode):
-            raise _refusal(where, f"the container joins only the network of its mode, {_network(mode)}")
-        said = {key.lower(): value for key, value in endpoint.items()}
-        for key, why in ENDPOINT.items():
-            if _says_something(said.get(key.lower())):
-                raise _refusal(f"{where}.{key}", why)
-
-
-def _network(mode: str) -> str:
-    return "bridge" if mode in ("", "default") else mode
-
-
-def _says_something(value: Any) -> bool:
-    """Clients send empty objects of empty texts for nothing."""
-    return any(map(_says_something, value.values())) if isinstance(value, dict) else bool(value)
 
 
 def image_warnings(image: Config) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.model.container import Container
 from engine.model.events import Happened
+from engine.model.network import Endpoint
 from engine.model.run import Mark, Way
 
 
@@ -48,12 +49,14 @@ def _died(c: Container) -> list[Happened]:
 
 
 def _network(before: Container | None, after: Container) -> list[Happened]:
-    was, now = "PlugVeth" in before.held if before else False, "PlugVeth" in after.held
-    e = after.endpoint
-    if was == now or e is None:
-        return []
-    attributes = {"container": after.id, "name": e.network, "type": "bridge"}
-    return [Happened(type="network", action="connect" if now else "disconnect", id=e.network_id, attributes=attributes)]
+    was, now = before.plugged if before else (), after.plugged
+    gone = [_wired(after, e, "disconnect") for e in was if e not in now]
+    return [*gone, *(_wired(after, e, "connect") for e in now if e not in was)]
+
+
+def _wired(c: Container, e: Endpoint, action: str) -> Happened:
+    attributes = {"container": c.id, "name": e.network, "type": "bridge"}
+    return Happened(type="network", action=action, id=e.network_id, attributes=attributes)
 
 
 def container_event(c: Container, action: str, **attributes: str) -> Happened:

@@ -40,6 +40,16 @@ class _Update(Struct, forbid_unknown_fields=True):
     body: dict[str, Any] = {}
 
 
+class _Connect(Struct, forbid_unknown_fields=True):
+    network: str
+    endpoint: dict[str, Any] | None = None
+
+
+class _Disconnect(Struct, forbid_unknown_fields=True):
+    network: str
+    force: bool = False
+
+
 class _Remove(Struct, forbid_unknown_fields=True):
     force: bool = False
     v: bool = False
@@ -52,6 +62,8 @@ PARAMS: Mapping[Verb, type[Struct]] = {
     Verb.RESTART: _Stop,
     Verb.RENAME: _Rename,
     Verb.UPDATE: _Update,
+    Verb.CONNECT: _Connect,
+    Verb.DISCONNECT: _Disconnect,
     Verb.REMOVE: _Remove,
 }
 """What a verb can be told; every other takes nothing."""

@@ -59,8 +59,8 @@ FUSE = (10, 229)
 def build(c: Container, facts: Facts, user: User, root: str, netns: str, directory: str) -> Object:
     """The specification to hand to the runtime.
 
-    `root`: the mounted union; `netns`: the network namespace's file; `directory`: where `hostname`, `hosts` and
-    `resolv.conf` of the container lie.
+    `root`: the mounted union; `netns`: the network namespace's file, empty for the host's; `directory`: where `hostname`,
+    `hosts` and `resolv.conf` of the container lie.
     """
     hc = c.host_config
     linux: Object = {
@@ -159,7 +159,8 @@ def _rlimit(value: int) -> int:
 
 def _namespaces(hc: HostConfig, netns: str) -> list[Object]:
     kinds = ["mount", "uts", "pid", "ipc"] + (["cgroup"] if hc.cgroupns_mode == "private" else [])
-    return [{"type": "network", "path": netns}, *({"type": kind} for kind in kinds)]
+    network = [{"type": "network", "path": netns}] if netns else []
+    return [*network, *({"type": kind} for kind in kinds)]
 
 
 def _mounts(hc: HostConfig, directory: str) -> list[Object]:

@@ -7,11 +7,12 @@ from datetime import datetime
 from engine.host import Freeze
 from engine.model.container import NEVER, Container
 from engine.model.image import Image
-from engine.model.network import Network
+from engine.model.network import Endpoint, Network
 from engine.model.run import Mark
 from engine.model.settings import RestartPolicy
 from engine.model.status import Status
-from engine.model.world import ContainerRow, Freezer, ImageRow, LayerRow, NetworkRow
+from engine.model.world import ContainerRow, Freezer, ImageRow, LayerRow, NetworkRow, WireRow
+from engine.spec.wiring import mode
 
 LONGEST = 160
 """Characters of a text on a row: a row goes out with every step."""
@@ -21,7 +22,7 @@ def container_row(
     c: Container, freeze: Freeze | None, missing: tuple[str, ...] = (), probe_due: datetime | None = None
 ) -> ContainerRow:
     run = c.run if c.run and c.run.open else None
-    health, layers, plugged = c.state.health, c.layers, c.endpoint if "PlugVeth" in c.held else None
+    health, layers, plugged = c.state.health, c.layers, next(iter(c.plugged), None)
     return ContainerRow(
         id=c.id,
         name=c.name,
@@ -49,10 +50,12 @@ def container_row(
         freezer=freezer(c, freeze),
         mount_id=layers.mount_id if layers else "",
         init_id=layers.init_id if layers else "",
-        network=network_name(c),
+        network=mode(c),
         address=f"{plugged.address}/{plugged.prefix}" if plugged else "",
         veth=plugged.veth if plugged else "",
         interface=plugged.interface if plugged else "",
+        wires=tuple(map(wire_row, c.plugged)),
+        ports=tuple(map(str, c.ports)),
         held=c.held,
         missing=missing,
         verb=run.verb if run else "",
@@ -91,10 +94,14 @@ def freezer(c: Container, freeze: Freeze | None) -> Freezer | None:
     )
 
 
-def network_name(c: Container) -> str:
-    """The network a container is on: `bridge` or `none`."""
-    mode = "none" if c.config.network_disabled else c.host_config.network_mode
-    return "bridge" if mode in ("", "default", "bridge") else mode
+def wire_row(e: Endpoint) -> WireRow:
+    return WireRow(
+        network=e.network,
+        veth=e.veth,
+        interface=e.interface,
+        address=f"{e.address}/{e.prefix}",
+        address6=f"{e.address6}/{e.prefix6}" if e.address6 else "",
+    )
 
 
 def image_row(image: Image) -> ImageRow:
@@ -111,4 +118,10 @@ def network_row(network: Network, *, up: bool, nat: bool) -> NetworkRow:
         gateway=network.gateway,
         up=up,
         nat=nat,
+        driver=network.driver,
+        subnet6=network.ipv6.subnet if network.ipv6 else "",
+        gateway6=network.ipv6.gateway if network.ipv6 else "",
+        internal=network.internal,
+        icc=network.icc,
+        mtu=network.mtu,
     )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 
 from msgspec.structs import replace
 
 from engine.host import Facts
 from engine.model.errors import Invalid
-from engine.model.settings import Config, HostConfig
-from engine.spec import capabilities, limits
+from engine.model.network import Attachment
+from engine.model.settings import Config, CreateBody, HostConfig
+from engine.spec import capabilities, limits, ports
+from engine.spec.endpoints import mac as check_mac
+from engine.spec.endpoints import read as endpoints_read
 from engine.spec.limits import bad
 from engine.spec.merge import words
 from engine.spec.oci import MASKED_PATHS, READONLY_PATHS, SHM_SIZE
 from engine.spec.security import security
 from engine.spec.signals import parse_signal
+from engine.spec.wiring import SHARED
 
 LEAST_TIME = 1_000_000
 """Nanoseconds: a health check's times are 0, the default, or at least a millisecond."""
@@ -35,6 +38,7 @@ def verify(config: Config, host_config: HostConfig, facts: Facts) -> tuple[HostC
     verify_restart_policy(host_config)
     _names(host_config)
     _gateway(config, host_config)
+    _network(config, host_config, warnings)
     capabilities.check(host_config.cap_add or (), host_config.cap_drop or (), facts.capabilities)
     security(host_config.security_opt)
     host_config = limits.verify(host_config, facts, warnings)
@@ -168,6 +172,32 @@ def _names(hc: HostConfig) -> None:
             raise bad("MaskedPaths and ReadonlyPaths", path, "is not absolute", "begin it with /")
 
 
+def _network(config: Config, hc: HostConfig, warnings: list[str]) -> None:
+    """What cannot be together with a network of somebody else's (Docker's `validateNetMode`)."""
+    published = ports.wanted(config, hc)
+    if hc.network_mode == "host":
+        if hc.links:
+            raise bad(
+                "Links", hc.links, "host type networking can't be used with links: there are no addresses", "leave them out"
+            )
+        if published:
+            warnings.append("Published ports are discarded when using host network mode")
+    if not hc.network_mode.startswith(SHARED):
+        return
+    for field, value in (
+        ("Hostname", config.hostname),
+        ("Links", hc.links),
+        ("Dns", hc.dns),
+        ("ExtraHosts", hc.extra_hosts),
+        ("MacAddress", config.mac_address),
+        ("PortBindings", hc.port_bindings),
+        ("PublishAllPorts", hc.publish_all_ports),
+        ("ExposedPorts", config.exposed_ports),
+    ):
+        if value:
+            raise bad(field, value, "conflicts with the network mode: it is the other container's to say", "leave it out")
+
+
 def _gateway(config: Config, hc: HostConfig) -> None:
     if config.network_disabled or hc.network_mode == "none":
         for entry in hc.extra_hosts or ():
@@ -193,9 +223,9 @@ def _oom_score(hc: HostConfig, facts: Facts, warnings: list[str]) -> HostConfig:
     return hc
 
 
-def verify_networking(networking: dict[str, Any] | None) -> None:
-    """The form of a `NetworkingConfig`: at most one endpoint, with addresses that are some. Raises `Invalid`."""
-    endpoints = (networking or {}).get("EndpointsConfig") or {}
+def verify_networking(asked: CreateBody, host_config: HostConfig) -> dict[str, Attachment]:
+    """What is asked of which network, by its name: the one of the mode, and what `NetworkingConfig` says. Raises `Invalid`."""
+    endpoints = (asked.networking_config or {}).get("EndpointsConfig") or {}
     if not isinstance(endpoints, dict):
         raise Invalid("NetworkingConfig.EndpointsConfig is no JSON object", "map a network's name to its settings")
     if len(endpoints) > 1:
@@ -203,16 +233,16 @@ def verify_networking(networking: dict[str, Any] | None) -> None:
             f"NetworkingConfig.EndpointsConfig names {len(endpoints)} networks: {', '.join(endpoints)}",
             "create with one, and connect the others afterwards",
         )
-    for network, endpoint in endpoints.items():
-        where = f"NetworkingConfig.EndpointsConfig[{network!r}]"
-        if not isinstance(endpoint, dict):
-            raise Invalid(f"{where} is {endpoint!r}, no settings", "give a JSON object, {} for none")
-        asked = endpoint.get("IPAMConfig") or {}
-        if not isinstance(asked, dict):
-            raise Invalid(f"{where}.IPAMConfig is no JSON object", "leave it out, or give addresses in it")
-        for field, kind in (("IPv4Address", IPv4Address), ("IPv6Address", IPv6Address)):
-            address = asked.get(field) or ""
-            if address and not (isinstance(address, str) and _is_ip(address, kind)):
-                raise Invalid(
-                    f"{where}.IPAMConfig.{field} {address!r} is none", f"give an {field.removesuffix('Address')} address"
-                )
+    mode = "bridge" if host_config.network_mode in ("", "default", "bridge") else host_config.network_mode
+    given = {
+        "bridge" if name == "default" else name: endpoints_read(settings, f"NetworkingConfig.EndpointsConfig[{name!r}]")
+        for name, settings in endpoints.items()
+    }
+    if asked.network_disabled or mode in ("none", "host") or mode.startswith(SHARED):
+        for name, wanted in given.items():
+            if name != mode or wanted != Attachment():
+                raise Invalid(f"a container in network mode {mode} has no endpoint in {name}", "leave NetworkingConfig out")
+        return {}
+    own = given.get(mode, Attachment())
+    mac = check_mac(asked.mac_address, "MacAddress")
+    return {mode: replace(own, mac=own.mac or mac)} | {name: wanted for name, wanted in given.items() if name != mode}

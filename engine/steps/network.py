@@ -1,15 +1,28 @@
-"""Steps on the container's network: a namespace, a cable, an address, three files."""
+"""Steps on the container's network: a namespace, cables, addresses, a way out, three files."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine.flow.step import Step
 from engine.host import Host
-from engine.model.container import Container, Endpoint
+from engine.model.container import Container
+from engine.model.network import Endpoint
 
 
-def endpoint(c: Container) -> Endpoint:
-    assert c.endpoint, "start decides on the endpoint before its first step"
-    return c.endpoint
+@dataclass(frozen=True)
+class EndpointStep(Step[Host, Container]):
+    """A step on one of the container's endpoints, which are decided before the first step of all."""
+
+    network: str
+    """`Endpoint.key`."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.network}"
+
+    def endpoint(self, c: Container) -> Endpoint:
+        return c.endpoint(self.network)
 
 
 def enter(host: Host, c: Container) -> str:
@@ -58,12 +71,13 @@ class MakeNetworkNamespace(Step[Host, Container]):
         return await host.netns.look(c.sandbox)
 
 
-class PlugVeth(Step[Host, Container]):
+@dataclass(frozen=True)
+class PlugVeth(EndpointStep):
     """Plug the container into the bridge
 
     A veth pair is a cable with two ends: what goes in at one comes out at the other, and an end may lie in another network
     namespace. One end stays on the host as a port of the bridge, the other is put into the container's namespace, where it
-    is called `eth0`.
+    is called `eth0`, or `eth1` if it is the second.
 
     The bridge is a switch made of software. All containers plugged into it are neighbours on one Ethernet; the host sits
     on it too, as the gateway.
@@ -74,11 +88,11 @@ class PlugVeth(Step[Host, Container]):
     thing = "veth"
 
     def title(self, c: Container, *, back: bool = False) -> str:
-        e = endpoint(c)
+        e = self.endpoint(c)
         return f"Pull {e.veth} out of {e.bridge}" if back else f"Plug {e.veth} into {e.bridge}"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
-        e = endpoint(c)
+        e = self.endpoint(c)
         if back:
             return (f"ip link delete {e.veth}",)
         return (
@@ -87,64 +101,114 @@ class PlugVeth(Step[Host, Container]):
         )
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
-        return (f"bridge link show dev {endpoint(c).veth}", f"{enter(host, c)} ip link")
+        return (f"bridge link show dev {self.endpoint(c).veth}", f"{enter(host, c)} ip link")
 
     async def do(self, host: Host, c: Container) -> Container:
-        await host.links.plug(endpoint(c), c.sandbox, c.id)
+        await host.links.plug(self.endpoint(c), c.sandbox, c.id)
         return c
 
     async def undo(self, host: Host, c: Container) -> Container:
-        await host.links.unplug(endpoint(c), c.id)
+        await host.links.unplug(self.endpoint(c), c.id)
         return c
 
     def sighting(self, c: Container) -> tuple[str, ...]:
-        return ("plug", endpoint(c).veth, endpoint(c).bridge, c.id)
+        return ("plug", self.endpoint(c).veth, self.endpoint(c).bridge, c.id)
 
     async def evidence(self, host: Host, c: Container) -> str | None:
-        return await host.links.look_plug(endpoint(c), c.id)
+        return await host.links.look_plug(self.endpoint(c), c.id)
 
 
-class GiveAddress(Step[Host, Container]):
-    """Give eth0 its address
+@dataclass(frozen=True)
+class GiveAddress(EndpointStep):
+    """Give the interface its address
 
-    The cable is plugged in, but nobody on it has a name yet. The engine picks the lowest free address of the bridge's
-    range, gives it to `eth0` inside the namespace, switches the interface on, and sets the default route: whatever is not
-    a neighbour goes to the gateway, which is the bridge itself.
+    The cable is plugged in, but nobody on it has a name yet. The engine has picked the lowest free address of the bridge's
+    range; now the interface inside the namespace gets it and is switched on.
 
-    From there the host forwards, and its firewall rewrites the sender's address (masquerading), because the world outside
-    has never heard of this range.
+    With the address comes a first route, by itself: whoever lies in the same range is a neighbour on this cable. Nobody
+    else can be reached yet.
     """
 
     thing = "address"
 
     def title(self, c: Container, *, back: bool = False) -> str:
-        e = endpoint(c)
-        text = f"{e.address}/{e.prefix}"
+        e = self.endpoint(c)
+        text = _addresses(e)
         return f"Take {text} from {e.interface}" if back else f"Give {e.interface} the address {text}"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
-        e, inside = endpoint(c), enter(host, c)
+        e, inside = self.endpoint(c), enter(host, c)
         if back:
             return (f"{inside} ip address flush dev {e.interface}",)
         return (
             f"{inside} ip address add {e.address}/{e.prefix} dev {e.interface}",
+            *((f"{inside} ip address add {e.address6}/{e.prefix6} dev {e.interface} nodad",) if e.address6 else ()),
             f"{inside} ip link set {e.interface} up",
-            f"{inside} ip route add default via {e.gateway}",
         )
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
-        return (f"{enter(host, c)} ip address show {endpoint(c).interface}", f"{enter(host, c)} ip route")
+        return (f"{enter(host, c)} ip address show {self.endpoint(c).interface}", f"{enter(host, c)} ip route")
 
     async def do(self, host: Host, c: Container) -> Container:
-        await host.links.address(endpoint(c), c.sandbox)
+        await host.links.address(self.endpoint(c), c.sandbox)
         return c
 
     async def undo(self, host: Host, c: Container) -> Container:
-        await host.links.unaddress(endpoint(c), c.sandbox)
+        await host.links.unaddress(self.endpoint(c), c.sandbox)
         return c
 
     async def evidence(self, host: Host, c: Container) -> str | None:
-        return await host.links.look_address(endpoint(c), c.sandbox)
+        return await host.links.look_address(self.endpoint(c), c.sandbox)
+
+
+@dataclass(frozen=True)
+class SetDefaultRoute(Step[Host, Container]):
+    """Show the way out
+
+    Whoever is no neighbour is reached by the default route: hand the packet to the gateway, and let it see further. The
+    gateway is the bridge itself, that is, the host, which forwards what comes in there.
+
+    On the way out the host's firewall puts the host's own address in the place of the sender (masquerading), because the
+    world outside has never heard of this range. A container on several networks has one way out; internal networks have none.
+    """
+
+    before: str
+    """`Endpoint.key` of the way out before; empty: there was none."""
+    after: str
+    holds = False
+
+    def title(self, c: Container, *, back: bool = False) -> str:
+        e = _maybe(c, self.before if back else self.after)
+        return f"Send what is for elsewhere to {e.gateway or e.gateway6}" if e else "Leave no way out"
+
+    def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
+        e, inside = _maybe(c, self.before if back else self.after), enter(host, c)
+        if e is None:
+            return (f"{inside} ip route delete default",)
+        six = (f"{inside} ip -6 route replace default via {e.gateway6} dev {e.interface}",) if e.gateway6 else ()
+        return (f"{inside} ip route replace default via {e.gateway} dev {e.interface}", *six)
+
+    def look(self, host: Host, c: Container) -> tuple[str, ...]:
+        return (f"{enter(host, c)} ip route", f"{enter(host, c)} ip -6 route")
+
+    async def do(self, host: Host, c: Container) -> Container:
+        await host.links.route(_maybe(c, self.after), c.sandbox)
+        return c
+
+    async def undo(self, host: Host, c: Container) -> Container:
+        await host.links.route(_maybe(c, self.before), c.sandbox)
+        return c
+
+    async def evidence(self, host: Host, c: Container) -> str | None:
+        return await host.links.look_route(_maybe(c, self.after), c.sandbox)
+
+
+def _maybe(c: Container, key: str) -> Endpoint | None:
+    return next((e for e in c.endpoints if e.key == key), None)
+
+
+def _addresses(e: Endpoint) -> str:
+    return f"{e.address}/{e.prefix}" + (f" and {e.address6}/{e.prefix6}" if e.address6 else "")
 
 
 class WriteNetworkFiles(Step[Host, Container]):

@@ -11,6 +11,7 @@ from engine.model.errors import HostFailed
 from engine.model.status import Status
 from engine.spec import health, oci
 from engine.spec.logs import output
+from engine.spec.wiring import mode, shares_with
 from engine.steps.layers import layers
 
 
@@ -102,8 +103,8 @@ class HandOverSpec(Step[Host, Container]):
             host.facts,
             user,
             root=host.rootfs.merged(mount_id),
-            netns=host.netns.path(c.sandbox),
-            directory=f"{host.facts.root}/containers/{c.id}",
+            netns="" if mode(c) == "host" else host.netns.path(c.sandbox),
+            directory=f"{host.facts.root}/containers/{shares_with(c) or c.id}",
         )
         await host.tasks.register(c.id, spec)
         return c

@@ -1,0 +1,105 @@
+"""Steps on published ports: the host's ports are taken, then they lead into the container."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from engine.flow.step import Step
+from engine.host import Host
+from engine.model.container import Container
+from engine.model.network import Binding, Target
+from engine.spec.wiring import target
+
+
+@dataclass(frozen=True)
+class TakePorts(Step[Host, Container]):
+    """Take the host's ports
+
+    A port of the host belongs to one program at a time: whoever binds a socket to it first. So the engine binds one for
+    each published port, before anything leads anywhere. If somebody else has the port, the start fails here, and the
+    message says who.
+
+    The sockets are held by a small process of their own, which stays when the engine is stopped. It also carries what the
+    kernel cannot translate: connections by IPv6 to a container that has only an IPv4 address.
+    """
+
+    network: str
+    """`Endpoint.key` of the endpoint they lead to."""
+    thing = "ports"
+    renewed = True
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.network}"
+
+    def title(self, c: Container, *, back: bool = False) -> str:
+        ports = ", ".join(map(_told, c.bindings))
+        return f"Give back the host's {ports}" if back else f"Take the host's {ports}"
+
+    def look(self, host: Host, c: Container) -> tuple[str, ...]:
+        return ("ss -lntup",)
+
+    async def do(self, host: Host, c: Container) -> Container:
+        ports = await host.ports.take(c.id, c.bindings, _target(c, self.network))
+        return replace(c, ports=ports)
+
+    async def undo(self, host: Host, c: Container) -> Container:
+        await host.ports.give_back(c.id)
+        return replace(c, ports=())
+
+    async def evidence(self, host: Host, c: Container) -> str | None:
+        return await host.ports.look(c.id)
+
+
+@dataclass(frozen=True)
+class ForwardPorts(Step[Host, Container]):
+    """Lead the ports into the container
+
+    One look into a map of the firewall, for every new connection: is this port of the host published? Then the packet's
+    destination becomes the container's address and port, and the kernel's connection tracking turns the answers round.
+
+    It holds for what comes from outside, for what the host itself sends, to 127.0.0.1 too, and for a container that asks
+    for its own port at the host's address: such a packet leaves by the bridge and comes back by it.
+    """
+
+    network: str
+    """`Endpoint.key` of the endpoint they lead to."""
+    thing = "port rules"
+    renewed = True
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.network}"
+
+    def title(self, c: Container, *, back: bool = False) -> str:
+        told = ", ".join(map(str, c.ports)) or "the taken ports"
+        return f"Lead {told} nowhere any more" if back else f"Lead {told} to {_target(c, self.network).address}"
+
+    def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
+        return ("nft -f -",)
+
+    def look(self, host: Host, c: Container) -> tuple[str, ...]:
+        return ("nft list ruleset", "conntrack -L")
+
+    async def do(self, host: Host, c: Container) -> Container:
+        await host.firewall.forward(c.id, _target(c, self.network), c.ports)
+        return c
+
+    async def undo(self, host: Host, c: Container) -> Container:
+        await host.firewall.unforward(c.id)
+        return c
+
+    async def evidence(self, host: Host, c: Container) -> str | None:
+        return await host.firewall.look_forward(c.id)
+
+
+def _target(c: Container, network: str) -> Target:
+    return target(c.endpoint(network))
+
+
+def _told(b: Binding) -> str:
+    if not b.first:
+        return f"next free port for {b.port}/{b.protocol}"
+    return f"port {b.first}" + (f" to {b.last}" if b.last > b.first else "") + (f" at {b.host_ip}" if b.host_ip else "")
