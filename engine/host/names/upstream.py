@@ -1,0 +1,109 @@
+"""Asking further: the real name servers, for names that are not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from dns.message import Message
+from dns.rcode import Rcode
+
+from engine.host.names.answers import HEADER
+from engine.host.netns import inside
+from engine.host.threads import short
+
+PORT = 53
+MOST_SERVERS = 3
+"""As resolv.conf(5) has it: MAXNS."""
+PATIENCE = 4.0
+"""Seconds that one server may take."""
+TRY_NEXT = (Rcode.SERVFAIL, Rcode.REFUSED)
+"""The server cannot say. Every other code is an answer, NXDOMAIN too."""
+
+
+class Server(NamedTuple):
+    address: str
+    of_host: bool
+    """It listens on the host's own loopback: asked from there, and not from inside the namespace."""
+
+
+class Upstream:
+    """The servers of one namespace, asked one after the other."""
+
+    def __init__(self, namespace: str, servers: Iterable[Server]) -> None:
+        self.namespace = namespace
+        self.servers = tuple(servers)[:MOST_SERVERS]
+
+    async def ask(self, query: Message, wire: bytes, *, tcp: bool) -> bytes | None:
+        """The first usable answer, unchanged. None: nobody had one."""
+        for server in self.servers:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    reply = await self._ask(server, query, wire, tcp)
+            except OSError:  # a timeout too
+                continue
+            if reply[3] & 0xF not in TRY_NEXT:
+                return reply
+        return None
+
+    async def _ask(self, server: Server, query: Message, wire: bytes, tcp: bool) -> bytes:
+        loop = asyncio.get_running_loop()
+        # A socket of its own for every query: a stranger who wants to answer in the server's place must guess its port.
+        with await self._socket(server, tcp) as peer:
+            await loop.sock_connect(peer, (server.address, PORT))
+            await loop.sock_sendall(peer, framed(wire) if tcp else wire)
+            while True:
+                reply = await _read_framed(peer) if tcp else await loop.sock_recv(peer, 65535)
+                if _answers(reply, query, wire):
+                    return reply
+
+    async def _socket(self, server: Server, tcp: bool) -> socket.socket:
+        if server.of_host:
+            return _new_socket(server.address, tcp)
+        making = asyncio.ensure_future(short(inside, self.namespace, lambda: _new_socket(server.address, tcp)))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_close)  # the thread makes it all the same
+            raise
+
+
+def framed(message: bytes) -> bytes:
+    """As it goes over TCP: its length first (RFC 1035, 4.2.2)."""
+    return len(message).to_bytes(2) + message
+
+
+def _new_socket(address: str, tcp: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
+    return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+
+def _close(made: asyncio.Future[socket.socket]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().close()
+
+
+async def _read_framed(peer: socket.socket) -> bytes:
+    return await _read(peer, int.from_bytes(await _read(peer, 2)))
+
+
+async def _read(peer: socket.socket, length: int) -> bytes:
+    loop, found = asyncio.get_running_loop(), b""
+    while len(found) < length:
+        part = await loop.sock_recv(peer, length - len(found))
+        if not part:
+            raise ConnectionResetError
+        found += part
+    return found
+
+
+def _answers(reply: bytes, query: Message, wire: bytes) -> bool:
+    """Is this the answer to that query, and not a late one or a stranger's? Some servers leave the question out of errors."""
+    if len(reply) < HEADER or reply[:2] != wire[:2] or not reply[2] >> 7:
+        return False
+    end = HEADER + len(query.question[0].name.to_wire() or b"")
+    same = reply[HEADER:end].lower() == wire[HEADER:end].lower() and reply[end : end + 4] == wire[end : end + 4]
+    return same or reply[4:6] == b"\0\0"
