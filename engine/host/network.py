@@ -108,6 +108,9 @@ class Ports(Protocol):
 
     async def look(self, owner: str) -> str | None: ...
 
+    async def owners(self) -> set[str]:
+        """Everybody for whom ports are held: what a crash has left is given back."""
+
 
 Answer = Callable[[str, str], "tuple[str, ...] | None"]
 """(sandbox, name or address) -> addresses of the name, or names of the address; None: nobody of ours, ask further."""

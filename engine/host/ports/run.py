@@ -1,4 +1,4 @@
-"""Runs the package `holder` beside it, and no more of the engine: `python -I -S run.py <socket> <seconds>`. See `serve.main`."""
+"""Runs the package `holder` beside it, and no more of the engine: `python -I -S run.py <socket> <seconds>`."""
 
 import importlib
 import os

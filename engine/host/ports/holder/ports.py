@@ -64,8 +64,10 @@ class Port:
         return (address6 if address6 and ":" in self.key[1] else address), self.port
 
     def _end_relayed(self) -> None:
-        for each in (*self._connections, *self._exchanges.values()):
-            each.end()
+        for connection in tuple(self._connections):
+            connection.end()
+        for exchange in tuple(self._exchanges.values()):
+            exchange.end()
 
     def _accept(self, _: int) -> None:
         for _ in range(TURN):
