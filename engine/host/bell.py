@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 
 # <linux/rtnetlink.h>: group n is bit n - 1.
-LINKS, ADDRESSES, ROUTES, FORWARDING = 1 << 0, 1 << 4, 1 << 6, 1 << 23
+LINKS = 1 << 0
+ADDRESSES = 1 << 4 | 1 << 8
+ROUTES = 1 << 6 | 1 << 10
+FORWARDING = 1 << 23 | 1 << 24
+"""Of both families."""
 NETLINK_NETFILTER = 12
 RULES = 1 << 6
 """NFNLGRP_NFTABLES, <linux/netfilter/nfnetlink.h>: every change of a table, a chain or a rule, whichever program made it."""
@@ -29,6 +34,16 @@ class Bell:
         while self._rang():
             self._rings += 1
         return self._rings
+
+    async def ring(self) -> None:
+        """Wait until it rings, or return at once when it has since `rings` was asked. One may wait at a time."""
+        loop = asyncio.get_running_loop()
+        rung = asyncio.Event()
+        loop.add_reader(self._kernel, rung.set)
+        try:
+            await rung.wait()
+        finally:
+            loop.remove_reader(self._kernel)
 
     def _rang(self) -> bool:
         try:

@@ -1,10 +1,18 @@
 """Forwarding, switched on for single interfaces and given back afterwards.
 
-`net.ipv4.ip_forward` stays as it is: a dockerd that finds it on leaves its FORWARD policy open (`firewall.py`). The kernel
-forwards a packet when the interface it *came in by* allows it (ip-sysctl, `conf/interface/forwarding`): our bridge for what
-leaves, the uplinks for what comes back.
+The host's own switches stay as they are as far as the kernel allows: a dockerd that finds `net.ipv4.ip_forward` on leaves its
+FORWARD policy open (`firewall.py`). The kernel forwards a packet when the interface it *came in by* allows it: our bridge for
+what leaves, the uplinks for what comes back. In the kernel's ip-sysctl.rst:
 
-What an uplink had before is kept in a file, and in the bridge's ifalias for the other engines of this host: the second engine
+    IPv4              `conf/<interface>/forwarding`
+    IPv6, since 6.17  `conf/<interface>/force_forwarding`; falls when anybody writes 0 into `conf/all/forwarding`
+    IPv6, before      `conf/all/forwarding` alone; the host then ignores router advertisements, its own way out perhaps, except
+                      on interfaces with `accept_ra` 2
+
+IPv6's `conf/<interface>/forwarding` is never touched: it forwards nothing, and makes the kernel forget every default route
+learned from a router, on all interfaces.
+
+What a switch was before is kept in a file, and in the bridge's ifalias for the other engines of this host: the second engine
 finds an uplink that the first has opened, and whoever leaves last gives it back. Blocking calls of microseconds.
 """
 
@@ -12,97 +20,142 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
 
-CONF = "/proc/sys/net/ipv4/conf"
 ALIAS = "longshore network"
 ALIAS_SIZE = 255
 """Bytes of an ifalias (IFALIASZ)."""
-KEPT = re.compile(r"(\S+)=([01])(?=\s|$)")
+KEPT = re.compile(r"(\S+)=([0-2])(?=\s|$)")
+
+SYSCTLS = {"": "ipv4/conf/{}/forwarding", "lo": "ipv4/conf/{}/route_localnet", "ra": "ipv6/conf/{}/accept_ra"}
+FORCE = "ipv6/conf/{}/force_forwarding"
+GLOBAL = "ipv6/conf/{}/forwarding"
+ALL6 = "6:all"
+"""A switch is named `<kind>:<interface>`, no kind: IPv4 forwarding. An interface's name has no colon."""
+
+Before = dict[str, str]
+"""What switches were, by name."""
 
 
 class _Kept(msgspec.Struct):
     boot: str
     """Boot id: sysctls do not outlive the kernel, a file may."""
-    before: dict[str, str]
+    bridges: dict[str, Before]
 
 
 class Forwarding:
-    """The uplinks' switches, and what they were."""
+    """The switches that our bridges need, and what they were."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def note(self, uplinks: Iterable[str], aliases: Iterable[str]) -> str:
-        """Write down what the uplinks have now; the ifalias that says it. `aliases` are those of the other bridges."""
-        others = _before(aliases)
-        before = self._load()
-        for name in uplinks:
+    def note(self, bridge: str, switches: Iterable[str], aliases: Iterable[str]) -> str:
+        """Write down what the bridge's switches are now; the ifalias that says it. `aliases` are those of the other bridges."""
+        kept = self._load()
+        own = kept.setdefault(bridge, {})
+        known = _before(aliases) | _all(kept)
+        for name in switches:
             now = read(name)
-            if name not in before and now is not None:
-                before[name] = others.get(name, now)
-        self._save(before)
-        words = [ALIAS, *(f"{name}={value}" for name, value in sorted(before.items()))]
+            if now is not None:
+                own.setdefault(name, known.get(name, now))
+        for name in [name for name in own if name.startswith("ra:") and (own[name] != "1" or own.get(ALL6) != "0")]:
+            del own[name]  # it takes no advertisements now, and will not then
+        self._save(kept)
+        # The bridge's own switches go with it.
+        words = [ALIAS, *(f"{name}={value}" for name, value in sorted(own.items()) if name.rpartition(":")[2] != bridge)]
         while len(" ".join(words)) > ALIAS_SIZE:
             words.pop()
         return " ".join(words)
 
     def open(self) -> None:
-        """Switch on what was noted. An uplink that went away meanwhile is passed over."""
-        for name in self._load():
-            if read(name) == "0":
-                write(name, "1")
+        """Switch on what was noted. An interface that went away meanwhile is passed over."""
+        for name in sorted(_all(self._load()), key=ALL6.__eq__):  # `accept_ra` first, or the default route falls
+            if read(name) not in (None, _on(name)):
+                write(name, _on(name))
 
-    def close(self, aliases: Iterable[str]) -> None:
+    def close(self, bridge: str, aliases: Iterable[str], *, leave_ipv6: bool = False) -> None:
         """Give back what no other bridge of ours or of another engine still needs.
 
-        Where the host as a whole forwards by now (a dockerd came after us), everything is left on: it is theirs.
+        Where the host as a whole forwards IPv4 by now (a dockerd came after us), that is left on: it is theirs. Of IPv6 on an
+        older kernel nobody can see whose it is: `leave_ipv6` says that somebody else has a use for it.
         """
-        needed = _before(aliases)
-        before = self._load()
-        if read("all") == "0":
-            for name in before.keys() - needed.keys():
+        kept = self._load()
+        before = kept.pop(bridge, {})
+        needed = _before(aliases).keys() | _all(kept).keys()
+        host_forwards = read("all") == "1"
+        for name in sorted(before.keys() - needed, key=ALL6.__ne__):
+            theirs = leave_ipv6 if name == ALL6 else host_forwards and ":" not in name
+            if not theirs and read(name) not in (None, before[name]):
                 write(name, before[name])
-        if kept := {name: value for name, value in before.items() if name in needed}:
-            self._save(kept)
-            return
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
+        self._save(kept)
 
-    def _load(self) -> dict[str, str]:
+    def _load(self) -> dict[str, Before]:
         try:
             with open(self._path, "rb") as file:
                 kept = msgspec.json.decode(file.read(), type=_Kept)
         except (FileNotFoundError, msgspec.MsgspecError):
             return {}
-        return kept.before if kept.boot == _boot() else {}
+        return kept.bridges if kept.boot == _boot() else {}
 
-    def _save(self, before: dict[str, str]) -> None:
+    def _save(self, bridges: dict[str, Before]) -> None:
+        if not bridges:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+            return
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         with open(self._path + ".tmp", "wb") as file:
-            file.write(msgspec.json.encode(_Kept(_boot(), before)))
+            file.write(msgspec.json.encode(_Kept(_boot(), bridges)))
         os.replace(self._path + ".tmp", self._path)
 
 
+def uplink_switches(ipv4: Iterable[str], ipv6: Iterable[str]) -> list[str]:
+    """The switches that let packets come back by these uplinks."""
+    if os.path.exists(_path("6:all", FORCE)):
+        return [*ipv4, *(f"6:{name}" for name in ipv6)]
+    advertised = [f"ra:{name}" for name in ipv6]
+    return [*ipv4, *advertised, ALL6] if advertised else [*ipv4]
+
+
+def bridge_switches(bridge: str, *, ipv4: bool, ipv6: bool) -> list[str]:
+    """The switches of the bridge itself. `route_localnet`: NAT leads here what the host sends from 127.0.0.1."""
+    family4 = [bridge, f"lo:{bridge}"] if ipv4 else []
+    family6 = [f"6:{bridge}" if os.path.exists(_path("6:all", FORCE)) else ALL6] if ipv6 else []
+    return family4 + family6
+
+
 def read(name: str) -> str | None:
-    """`0` or `1`; None when there is no such interface. `all` is the host's own switch."""
+    """A switch's value; None when there is no such interface, or no such switch in this kernel. `all`: the host's own."""
     try:
-        with open(f"{CONF}/{name}/forwarding") as file:
+        with open(_path(name)) as file:
             return file.read().strip()
     except FileNotFoundError:
         return None
 
 
 def write(name: str, value: str) -> None:
-    """Set an interface's switch. One that is gone is passed over."""
-    with suppress(FileNotFoundError), open(f"{CONF}/{name}/forwarding", "w") as file:
+    """Set a switch. One that is gone is passed over."""
+    with suppress(FileNotFoundError), open(_path(name), "w") as file:
         file.write(value)
 
 
-def _before(aliases: Iterable[str]) -> dict[str, str]:
+def _path(name: str, sysctl: str = "") -> str:
+    kind, _, interface = name.rpartition(":")
+    sysctl = sysctl or SYSCTLS.get(kind) or (GLOBAL if name == ALL6 else FORCE)
+    return "/proc/sys/net/" + sysctl.format(interface)
+
+
+def _on(name: str) -> str:
+    return "2" if name.startswith("ra:") else "1"
+
+
+def _all(bridges: Mapping[str, Before]) -> Before:
+    return {name: value for before in bridges.values() for name, value in before.items()}
+
+
+def _before(aliases: Iterable[str]) -> Before:
     return {name: value for alias in aliases if alias.startswith(ALIAS) for name, value in KEPT.findall(alias)}
 
 

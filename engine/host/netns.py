@@ -41,7 +41,10 @@ class KernelNetns:
         return os.path.join(self._dir, name)
 
     async def make(self, name: str) -> None:
-        """A new namespace with `lo` up, IPv6 off, kept by a bind mount. One that is there is left alone."""
+        """A new namespace with `lo` up, IPv6 off, kept by a bind mount. One that is there is left alone.
+
+        An interface that gets an IPv6 address switches IPv6 on, for itself and `lo` (`interfaces.py`).
+        """
         path = self.path(name)
         with doing(f"make the network namespace {name}"):
             if await short(inode, path) is None:
@@ -103,7 +106,8 @@ def inode(path: str) -> int | None:
 def _make(path: str) -> None:
     unshare(CLONE_NEWNET)
     _raise_loopback()
-    _disable_ipv6()
+    for interface in ("all", "default"):
+        set_ipv6(interface, on=False)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644))
     # Last: a namespace that can be seen is complete.
@@ -133,8 +137,8 @@ def _raise_loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))  # netdevice(7)
 
 
-def _disable_ipv6() -> None:
-    """No endpoint has an IPv6 address. /proc/sys/net is the calling thread's; a kernel without IPv6 lacks the file."""
-    for scope in ("all", "default"):
-        with suppress(FileNotFoundError), open(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6", "w") as file:
-            file.write("1")
+def set_ipv6(interface: str, *, on: bool) -> None:
+    """IPv6 for one interface, for `all` there are or the `default` of those to come. /proc/sys/net is the calling thread's; a
+    kernel without IPv6 lacks the file."""
+    with suppress(FileNotFoundError), open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "w") as file:
+        file.write("0" if on else "1")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from engine.host.things import Sighting, Traffic
 from engine.model.network import Binding, Endpoint, Network, Published, Target
+from engine.model.wiring import Wire
 
 
 class Netns(Protocol):
@@ -66,6 +67,12 @@ class Links(Protocol):
 
     async def traffic(self, endpoint: Endpoint) -> Traffic | None:
         """All that a cable has carried, as the container counts it; None when it is not plugged in."""
+
+    async def wire(self, endpoint: Endpoint, netns: str) -> Wire:
+        """Both ends of a cable as they are now, and what the container has on its own."""
+
+    async def changed(self) -> None:
+        """Wait until a link or an address of the host has changed since this last returned. For one who waits at a time."""
 
     async def refresh(self) -> None:
         """Look whether the host's uplinks have changed, and forward from the new ones too."""

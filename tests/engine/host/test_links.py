@@ -12,7 +12,7 @@ from engine.host.forwarding import read
 from engine.host.links import KernelLinks
 from engine.host.netns import KernelNetns
 from engine.host.tools import ask, tell
-from engine.model.errors import HostFailed, NotFound
+from engine.model.errors import HostFailed
 from tests.engine.host.wiring import connect, endpoint, network, reaches
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -21,6 +21,10 @@ pytestmark = pytest.mark.usefixtures("machine")
 @pytest.fixture
 def links(machine: None, netns: KernelNetns) -> KernelLinks:
     return KernelLinks(os.path.dirname(os.path.dirname(netns.path("any"))))
+
+
+async def inside(netns: KernelNetns, *command: str) -> str:
+    return await tell("nsenter", f"--net={netns.path('web')}", *command)
 
 
 async def shown(*command: str) -> str:
@@ -145,8 +149,10 @@ async def test_an_address_is_given_seen_given_again_and_taken_twice(links: Kerne
     for _ in range(2):
         await links.address(cable, "web")
         seen = await links.look_address(cable, "web")
-        assert seen == "eth0 up, 172.30.0.2/16, default via 172.30.0.1, mac 02:42:ac:1e:00:02"
-    await tell("nsenter", f"--net={netns.path('web')}", "ip", "route", "del", "default")
+        assert seen == "eth0 up, 172.30.0.2/16, mac 02:42:ac:1e:00:02"
+    assert await inside(netns, "ip", "route") == "172.30.0.0/16 dev eth0 proto kernel scope link src 172.30.0.2 \n"
+    assert await inside(netns, "cat", "/proc/net/if_inet6") == ""
+    await inside(netns, "ip", "address", "del", "172.30.0.2/16", "dev", "eth0")
     assert await links.look_address(cable, "web") is None
     await links.address(cable, "web")
     for _ in range(2):
@@ -225,7 +231,7 @@ async def test_counters_rise_with_what_the_container_sends(links: KernelLinks, n
 
 async def counted_inside(netns: KernelNetns) -> dict[str, dict[str, int]]:
     """What the kernel counts on web's eth0; it rises by itself, with neighbour discovery."""
-    told = await tell("nsenter", f"--net={netns.path('web')}", "ip", "-s", "-j", "link", "show", "eth0")
+    told = await inside(netns, "ip", "-s", "-j", "link", "show", "eth0")
     counted: dict[str, dict[str, int]] = json.loads(told)[0]["stats64"]
     return counted
 
@@ -281,29 +287,11 @@ async def test_refresh_looks_only_after_a_change(links: KernelLinks, monkeypatch
     await links.refresh()
     await links.refresh()  # its own first change has rung
     with monkeypatch.context() as broken:
-        broken.delattr("engine.host.links._uplinks")
+        broken.delattr("engine.host.bridges.switches")
         await links.refresh()
     await tell("sysctl", "-q", "net.ipv4.conf.up0.forwarding=0")
     await links.refresh()
     assert read("up0") == "1"
-
-
-@pytest.mark.usefixtures("outside")
-async def test_the_range_chosen_collides_with_nothing_on_the_host(
-    links: KernelLinks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    resolv = tmp_path / "resolv.conf"
-    resolv.write_text("# a comment\nnameserver 10.3.255.53\nnameserver ::1\nnameserver nonsense\nsearch example.org\n")
-    monkeypatch.setattr("engine.host.links.RESOLV_CONF", (str(resolv), str(tmp_path / "absent")))
-    await tell("ip", "route", "add", "10.1.0.0/17", "via", "192.0.2.9")
-    await tell("ip", "route", "add", "10.2.0.0/24", "dev", "up0", "table", "77")
-    await tell("ip", "address", "add", "10.4.9.9/32", "dev", "lo")
-    await tell("ip", "route", "add", "default", "via", "192.0.2.9")
-    pools = (("10.0.0.0/13", 16),)
-    assert await links.choose_subnet(pools, ()) == "10.0.0.0/16"
-    assert await links.choose_subnet(pools, ("10.0.0.0/16",)) == "10.5.0.0/16"
-    with pytest.raises(NotFound):
-        await links.choose_subnet((("10.1.0.0/16", 16),), ())
 
 
 async def test_a_route_over_several_links_names_them_all() -> None:
