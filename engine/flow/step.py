@@ -37,8 +37,9 @@ class Step(Generic[H, R]):
     renewed: ClassVar[bool] = False
     """It may not outlive the engine: a new one looks, and does it again where it is gone."""
 
-    def __init_subclass__(cls) -> None:
-        if CATALOGUE.setdefault(cls.__name__, cls) is not cls:
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        """`abstract`: what several steps have in common, and none itself."""
+        if not abstract and CATALOGUE.setdefault(cls.__name__, cls) is not cls:
             raise TypeError(f"two steps are called {cls.__name__}")
 
     @property
@@ -94,9 +95,12 @@ class Step(Generic[H, R]):
         head, _, body = inspect.cleandoc(type(self).__doc__ or "").partition("\n")
         return head.strip(), body.strip()
 
+    def args(self) -> dict[str, Any]:
+        """What it was made with: enough to make it again, as plain data."""
+        return dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
+
     def row(self, r: R) -> Row:
-        args: dict[str, Any] = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
-        return Row(step=self.name, args=args, reverse=self.reversed, title=self.title(r))
+        return Row(step=self.name, args=self.args(), reverse=self.reversed, title=self.title(r))
 
     def hold(self, held: tuple[str, ...], *, done: bool) -> tuple[str, ...]:
         """`held` after this step is done, or taken back."""
@@ -149,6 +153,9 @@ class Reverse(Step[H, R]):
 
     def lesson(self) -> tuple[str, str]:
         return self.step.lesson()
+
+    def args(self) -> dict[str, Any]:
+        return self.step.args()
 
     def hold(self, held: tuple[str, ...], *, done: bool) -> tuple[str, ...]:
         return self.step.hold(held, done=not done)

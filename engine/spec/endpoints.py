@@ -92,11 +92,11 @@ def _address(ipam: dict[str, Any], key: str, kind: type[IPv4Address] | type[IPv6
     if not text:
         return ""
     try:
-        address = ip_address(text)
+        address = ip_address(str(text))
     except ValueError:
         address = None
     # A zone, `fe80::1%eth0`, means nothing in another network namespace.
-    if not isinstance(address, kind) or "%" in text:
+    if not isinstance(address, kind) or "%" in str(text):
         raise Invalid(f"{where}.IPAMConfig.{key} {text!r} is none", f"give an {key.removesuffix('Address')} address")
     return str(address)
 

@@ -25,7 +25,6 @@ class Attach(Step[Host, Container]):
     network: str
     wanted: dict[str, Any]
     """The attachment, as plain data."""
-    only_writes = True
     holds = False
 
     def title(self, c: Container, *, back: bool = False) -> str:

@@ -11,7 +11,7 @@ from engine.model.network import Endpoint
 
 
 @dataclass(frozen=True)
-class EndpointStep(Step[Host, Container]):
+class EndpointStep(Step[Host, Container], abstract=True):
     """A step on one of the container's endpoints, which are decided before the first step of all."""
 
     network: str

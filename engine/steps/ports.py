@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from engine.flow.step import Step
 from engine.host import Host
 from engine.model.container import Container
-from engine.model.network import Binding, Target
+from engine.model.network import Binding
 from engine.spec.wiring import target
+from engine.steps.network import EndpointStep
 
 
 @dataclass(frozen=True)
-class TakePorts(Step[Host, Container]):
+class TakePorts(EndpointStep):
     """Take the host's ports
 
     A port of the host belongs to one program at a time: whoever binds a socket to it first. So the engine binds one for
@@ -25,14 +25,8 @@ class TakePorts(Step[Host, Container]):
     kernel cannot translate: connections by IPv6 to a container that has only an IPv4 address.
     """
 
-    network: str
-    """`Endpoint.key` of the endpoint they lead to."""
     thing = "ports"
     renewed = True
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}/{self.network}"
 
     def title(self, c: Container, *, back: bool = False) -> str:
         ports = ", ".join(map(_told, c.bindings))
@@ -42,7 +36,7 @@ class TakePorts(Step[Host, Container]):
         return ("ss -lntup",)
 
     async def do(self, host: Host, c: Container) -> Container:
-        ports = await host.ports.take(c.id, c.bindings, _target(c, self.network))
+        ports = await host.ports.take(c.id, c.bindings, target(self.endpoint(c)))
         return replace(c, ports=ports)
 
     async def undo(self, host: Host, c: Container) -> Container:
@@ -54,7 +48,7 @@ class TakePorts(Step[Host, Container]):
 
 
 @dataclass(frozen=True)
-class ForwardPorts(Step[Host, Container]):
+class ForwardPorts(EndpointStep):
     """Lead the ports into the container
 
     One look into a map of the firewall, for every new connection: is this port of the host published? Then the packet's
@@ -64,18 +58,12 @@ class ForwardPorts(Step[Host, Container]):
     for its own port at the host's address: such a packet leaves by the bridge and comes back by it.
     """
 
-    network: str
-    """`Endpoint.key` of the endpoint they lead to."""
     thing = "port rules"
     renewed = True
 
-    @property
-    def key(self) -> str:
-        return f"{self.name}/{self.network}"
-
     def title(self, c: Container, *, back: bool = False) -> str:
         told = ", ".join(map(str, c.ports)) or "the taken ports"
-        return f"Lead {told} nowhere any more" if back else f"Lead {told} to {_target(c, self.network).address}"
+        return f"Lead {told} nowhere any more" if back else f"Lead {told} to {target(self.endpoint(c)).address}"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
         return ("nft -f -",)
@@ -84,7 +72,7 @@ class ForwardPorts(Step[Host, Container]):
         return ("nft list ruleset", "conntrack -L")
 
     async def do(self, host: Host, c: Container) -> Container:
-        await host.firewall.forward(c.id, _target(c, self.network), c.ports)
+        await host.firewall.forward(c.id, target(self.endpoint(c)), c.ports)
         return c
 
     async def undo(self, host: Host, c: Container) -> Container:
@@ -93,10 +81,6 @@ class ForwardPorts(Step[Host, Container]):
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.firewall.look_forward(c.id)
-
-
-def _target(c: Container, network: str) -> Target:
-    return target(c.endpoint(network))
 
 
 def _told(b: Binding) -> str:

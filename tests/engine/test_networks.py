@@ -21,7 +21,7 @@ async def engine() -> Engine:
 
 
 def addresses(engine: Engine) -> set[str]:
-    return {c.endpoint.address for c in engine.ledger.records.values() if c.endpoint}
+    return {e.address for c in engine.ledger.records.values() for e in c.plugged}
 
 
 async def test_a_plan_takes_no_address_from_a_start_whose_record_is_not_saved_yet(

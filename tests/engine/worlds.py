@@ -19,6 +19,8 @@ from engine.recovery import recover
 from tests.engine.faults import Faults
 
 BODY = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
+WIRED = BODY | {"HostConfig": {"NetworkMode": "back", "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}
+"""The same on a network of its own, with a published port. `world_in` has the networks `back` and `front`."""
 
 
 async def engine_on(world: SimulatedWorld, faults: Faults | None = None) -> Engine:
@@ -40,29 +42,31 @@ async def settle(engine: Engine) -> None:
     await engine.close()
 
 
-async def _created(engine: Engine) -> None:
-    await engine.do("create", "", {"name": "web", "body": BODY})
+Body = dict[str, Any]
 
 
-async def _running(engine: Engine) -> None:
-    await _created(engine)
+async def _created(engine: Engine, body: Body = BODY) -> None:
+    await engine.do("create", "", {"name": "web", "body": body})
+
+
+async def _running(engine: Engine, body: Body = BODY) -> None:
+    await _created(engine, body)
     await engine.do("start", "web")
 
 
-async def _paused(engine: Engine) -> None:
-    await _running(engine)
+async def _paused(engine: Engine, body: Body = BODY) -> None:
+    await _running(engine, body)
     await engine.do("pause", "web")
 
 
-async def _exited(engine: Engine) -> None:
-    await _running(engine)
+async def _exited(engine: Engine, body: Body = BODY) -> None:
+    await _running(engine, body)
     await engine.do("kill", "web")
 
 
-async def _restarting(engine: Engine) -> None:
-    policy = {"RestartPolicy": {"Name": "on-failure"}}
-    await engine.do("create", "", {"name": "web", "body": BODY | {"HostConfig": policy}})
-    await engine.do("start", "web")
+async def _restarting(engine: Engine, body: Body = BODY) -> None:
+    host_config = body.get("HostConfig", {}) | {"RestartPolicy": {"Name": "on-failure"}}
+    await _running(engine, body | {"HostConfig": host_config})
     await end(engine, 7)
 
 
@@ -74,11 +78,11 @@ async def end(engine: Engine, status: int) -> None:
     await settle(engine)
 
 
-async def _nothing(engine: Engine) -> None:
+async def _nothing(engine: Engine, body: Body = BODY) -> None:
     return
 
 
-REACH: dict[Status | None, Callable[[Engine], Awaitable[None]]] = {
+REACH: dict[Status | None, Callable[..., Awaitable[None]]] = {
     None: _nothing,
     Status.CREATED: _created,
     Status.RUNNING: _running,
@@ -92,6 +96,8 @@ REACH: dict[Status | None, Callable[[Engine], Awaitable[None]]] = {
 PARAMS: dict[Verb, dict[str, Any]] = {
     Verb.RENAME: {"name": "other"},
     Verb.UPDATE: {"body": {"CpuShares": 512}},
+    Verb.CONNECT: {"network": "front"},
+    Verb.DISCONNECT: {"network": "back"},
     Verb.REMOVE: {"force": True},
 }
 """What a verb is told, where it must be told something."""
@@ -101,7 +107,7 @@ async def act(engine: Engine, verb: Verb) -> None:
     """The verb on `web`, as a client or the kernel would bring it about."""
     match verb:
         case Verb.CREATE:
-            await _created(engine)
+            await _created(engine, WIRED)
         case Verb.EXITED:
             await end(engine, 7)
         case Verb.AGAIN:
@@ -127,7 +133,9 @@ async def world_in(status: Status | None) -> SimulatedWorld:
     engine = await engine_on(world)
     await engine.do("create", "", {"name": "neighbour", "body": BODY})
     await engine.do("start", "neighbour")
-    await REACH[status](engine)
+    for name in ("back", "front"):
+        await engine.do("create_network", "", {"body": {"Name": name}})
+    await REACH[status](engine, WIRED)
     await settle(engine)
     return world
 
@@ -136,9 +144,13 @@ def picture(world: SimulatedWorld) -> dict[str, Any]:
     """What is in the world, with `web`'s random names taken out: two worlds are alike when their pictures are."""
     records = [from_disk(data) for (kind, _), data in world.records.items() if kind == "containers"]
     return {
-        "records": sorted((c.name, str(c.status), c.held, bool(c.run and c.run.open)) for c in records),
+        "records": sorted(
+            (c.name, str(c.status), sorted(key.partition("/")[0] for key in c.held), bool(c.run and c.run.open)) for c in records
+        ),
         "things": {name: len(things) for name, things in world.owned().items()},
         "tasks": sorted((t.status, t.frozen, str(t.limits)) for t in world.tasks.values()),
+        "networks": sorted((c.name, *c.networks) for c in records),
+        "files": sorted(world.network_files.values()),
         "shares": sorted(c.host_config.cpu_shares for c in records),
     }
 
@@ -154,6 +166,7 @@ def neighbour(world: SimulatedWorld) -> dict[str, Any]:
         "mounted": c.layers.mount_id in world.mounts,
         "netns": c.sandbox in world.netns,
         "plug": [veth for veth, owner in world.plugs.items() if owner == c.id],
-        "address": world.addresses.get(c.sandbox),
+        "addresses": {key: address for key, address in world.addresses.items() if key[0] == c.sandbox},
+        "route": world.routes.get(c.sandbox),
         "task": task and (task.pid, task.status),
     }

@@ -110,7 +110,7 @@ def test_one_fault(verb: Verb, status: Status | None) -> None:
             asyncio.run(strike(verb, status, (at, kind)))
 
 
-PAIRS_EVERY = 41
+PAIRS_EVERY = 97
 """Of all pairs of faults so many are left out for each that is tried; a prime, so that every call and kind comes round."""
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 from msgspec.structs import replace
 
 from engine.core import Engine
-from engine.flow.step import CATALOGUE, Step
+from engine.flow.step import CATALOGUE, Step, held_steps
 from engine.host import Host
-from engine.host.simulated_world import SimulatedWorld
-from engine.model.container import Container
-from engine.model.run import Mark, Move
+from engine.model.run import Mark, Move, Record
 from engine.model.status import Status, Verb
-from tests.engine.worlds import BODY, PARAMS, act, cases, engine_on, settle, world_in
+from engine.operations.create_network import create_network
+from tests.engine.worlds import PARAMS, WIRED, act, cases, engine_on, settle, world_in
+
+R = TypeVar("R", bound=Record)
 
 FINAL_OR_FLEETING = {"SendSignal", "WaitForExit", "Insist", "RecordExit", "CancelRestart", "GiveUp"}
 """Steps with no way back, or with nothing to take back: the laws on undo say nothing of them."""
 
 
-async def laws(host: Host, c: Container, step: Step[Host, Container]) -> Container:
+async def laws(host: Host, c: R, step: Step[Host, R]) -> R:
     """No evidence, harmless undo, do, evidence, do again, evidence, undo, none, undo again; then done, for the next step."""
     assert await step.evidence(host, c) is None, f"{step.name}: there before it was done"
     c = await step.undo(host, c)
@@ -31,11 +34,20 @@ async def laws(host: Host, c: Container, step: Step[Host, Container]) -> Contain
     return await step.do(host, c)
 
 
+async def lawful_network(engine: Engine) -> set[str]:
+    """The same with a network's steps."""
+    n = await engine.networks.settle({"Name": "third"})
+    steps = create_network(n).steps
+    for step in steps:
+        n = await laws(engine.host, n, step)
+    return {step.name for step in steps}
+
+
 async def lawful(engine: Engine) -> set[str]:
-    """Walk create, start and pause by hand, holding every step to the laws. Answers the steps that were held to them."""
+    """Walk verbs by hand, holding every step to the laws. Answers the steps that were held to them."""
     held: set[str] = set()
-    c = await engine._new({"name": "web", "body": BODY})
-    for verb in (Verb.CREATE, Verb.START, Verb.UPDATE, Verb.RENAME, Verb.PAUSE):
+    c = await engine._new({"name": "web", "body": WIRED})
+    for verb in (Verb.CREATE, Verb.START, Verb.UPDATE, Verb.RENAME, Verb.CONNECT, Verb.PAUSE):
         c, operation = engine.decide(verb, c, PARAMS.get(verb, {}))
         for step in operation.steps:
             if step.name == "StartProcess":
@@ -52,8 +64,8 @@ async def lawful(engine: Engine) -> set[str]:
 
 
 async def test_step_laws() -> None:
-    engine = await engine_on(SimulatedWorld())
-    held = await lawful(engine)
+    engine = await engine_on(await world_in(None))
+    held = await lawful(engine) | await lawful_network(engine)
     real = {name for name, step in CATALOGUE.items() if step.__module__.startswith("engine.") and name != "Reverse"}
     assert held | FINAL_OR_FLEETING == real
 
@@ -71,12 +83,12 @@ async def test_absolute(verb: Verb, status: Status | None) -> None:
     if verb is Verb.CREATE:
         c = engine.resolve("web")
         _, operation = c, None
-        steps = [CATALOGUE[name]() for name in c.held]
+        steps = list(held_steps(c))
         assert len(steps) == 3
     elif verb is Verb.RESTART:
-        steps = [CATALOGUE[name]() for name in engine.resolve("web").held]
-        assert len(steps) == 11
         c = engine.resolve("web")
+        steps = list(held_steps(c))
+        assert len(steps) == 14
     else:
         assert operation
         steps = [step for step in operation.steps if step.name not in FINAL_OR_FLEETING]
@@ -101,7 +113,7 @@ async def test_a_lesson_goes_back_and_forth() -> None:
     assert engine.resolve("web").status is Status.RUNNING
 
 
-@pytest.mark.parametrize("at", range(9))
+@pytest.mark.parametrize("at", range(13))
 async def test_a_step_made_to_fail_is_walked_back(at: int) -> None:
     world = await world_in(Status.CREATED)
     owned = world.owned()

@@ -12,7 +12,7 @@ from engine.model.status import Status
 from tests.engine.operations.seen import steps, told
 from tests.engine.worlds import BODY, REACH
 
-WIRING = ["PlugVeth", "GiveAddress"]
+WIRING = ["PlugVeth", "GiveAddress", "SetDefaultRoute"]
 
 
 def in_order(*wiring: str) -> list[str]:
@@ -25,10 +25,11 @@ async def test_the_process_comes_last_and_all_is_held(engine: Engine, world: Sim
     await engine.do("start", "web")
     c = engine.resolve("web")
     assert steps(engine) == in_order(*WIRING)
-    assert set(in_order(*WIRING)) - {"StartProcess"} <= set(c.held)
+    assert set(in_order(*WIRING)) - {"StartProcess", "SetDefaultRoute"} <= {key.partition("/")[0] for key in c.held}
     assert c.status is Status.RUNNING and c.has_been_started_before and not c.has_been_manually_stopped
     assert c.state.pid == world.tasks[c.id].pid and c.state.started_at.year > 1
-    assert c.endpoint and c.endpoint.veth == f"veth{c.id[:11]}"
+    (e,) = c.endpoints
+    assert e.veth == f"veth{c.id[:7]}{e.network_id[:4]}"
     assert await told(engine) == ["create", "network connect", "start"]
 
 
@@ -36,7 +37,7 @@ async def test_without_a_network_there_is_a_namespace_and_no_cable(engine: Engin
     await engine.do("create", "", {"name": "web", "body": {**BODY, "HostConfig": {"NetworkMode": "none"}}})
     await engine.do("start", "web")
     assert steps(engine) == in_order()
-    assert world.netns and not world.plugs and engine.resolve("web").endpoint is None
+    assert world.netns and not world.plugs and engine.resolve("web").endpoints == ()
 
 
 async def test_a_second_start_is_nothing_and_of_the_frozen_refused(engine: Engine) -> None:
@@ -64,6 +65,6 @@ async def test_two_containers_share_the_bridge_and_no_address(engine: Engine) ->
     for name in ("web", "db"):
         await engine.do("create", "", {"name": name, "body": BODY})
         await engine.do("start", name)
-    web, db = engine.resolve("web").endpoint, engine.resolve("db").endpoint
-    assert web and db and web.bridge == db.bridge
+    (web,), (db,) = engine.resolve("web").endpoints, engine.resolve("db").endpoints
+    assert web.bridge == db.bridge
     assert len({web.address, db.address, web.gateway}) == 3 and web.mac != db.mac

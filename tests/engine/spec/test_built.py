@@ -101,30 +101,6 @@ def test_the_docker_command_sends_this_for_a_plain_run() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("mode", "endpoints", "field"),
-    [
-        ("default", {"mynet": {}}, "mynet"),
-        ("none", {"bridge": {}}, "bridge"),
-        ("bridge", {"bridge": {"Aliases": ["db"]}}, "Aliases"),
-        ("bridge", {"bridge": {"aliases": ["db"]}}, "Aliases"),
-        ("", {"bridge": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}, "IPAMConfig"),
-    ],
-)
-def test_endpoints_that_ask_for_more(mode: str, endpoints: dict[str, Any], field: str) -> None:
-    body = CreateBody(host_config=HostConfig(network_mode=mode), networking_config={"EndpointsConfig": endpoints})
-    with pytest.raises(NotBuilt, match=field):
-        built.check(body)
-
-
-@pytest.mark.parametrize(
-    ("mode", "endpoints"),
-    [("default", {"bridge": {"IPAMConfig": {"IPv4Address": ""}, "Links": None}}), ("none", {"none": {}}), ("", {})],
-)
-def test_endpoints_that_ask_for_nothing(mode: str, endpoints: dict[str, Any]) -> None:
-    built.check(CreateBody(host_config=HostConfig(network_mode=mode), networking_config={"EndpointsConfig": endpoints}))
-
-
 def test_volumes_of_an_image_are_told_of() -> None:
     assert built.image_warnings(Config()) == ()
     assert "(/a, /b)" in built.image_warnings(Config(volumes={"/b": {}, "/a": {}}))[0]

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from engine.model.container import Container, Endpoint
+from engine.model.container import Container
+from engine.model.network import Endpoint
 from engine.model.settings import Config, HostConfig
 from engine.spec.resolution import LOCAL_NAMES, hostname, hosts, resolv_conf
 
@@ -25,7 +26,10 @@ HOST = SERVERS + "search a.example b.example\noptions edns0\n"
 def web(config: Config = Config(hostname="web1"), endpoint: Endpoint | None = ENDPOINT, **host_config: object) -> Container:  # noqa: B008
     created = datetime(2026, 1, 1, tzinfo=UTC)
     own = HostConfig(**host_config)  # type: ignore[arg-type]
-    return Container(id="1", name="web", created=created, path="sh", args=(), config=config, endpoint=endpoint, host_config=own)
+    endpoints = (endpoint,) if endpoint else ()
+    return Container(
+        id="1", name="web", created=created, path="sh", args=(), config=config, endpoints=endpoints, host_config=own
+    )
 
 
 def own_lines(c: Container) -> list[str]:

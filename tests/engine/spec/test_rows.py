@@ -6,7 +6,8 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.host import Freeze
-from engine.model.container import Container, Endpoint, Health, Layers, Probe, State
+from engine.model.container import Container, Health, Layers, Probe, State
+from engine.model.network import Endpoint
 from engine.model.run import Row, Run
 from engine.model.settings import Config
 from engine.model.status import Status
@@ -15,7 +16,15 @@ from engine.spec.rows import container_row
 from tests.engine.spec.made import ID, container
 
 HELD = (
-    *("MakeInitLayer", "MakeWritableLayer", "WriteSettings", "MountLayers", "MakeNetworkNamespace", "PlugVeth", "GiveAddress"),
+    *(
+        "MakeInitLayer",
+        "MakeWritableLayer",
+        "WriteSettings",
+        "MountLayers",
+        "MakeNetworkNamespace",
+        f"PlugVeth/{ID[:12]}",
+        f"GiveAddress/{ID[:12]}",
+    ),
     *("WriteNetworkFiles", "ConnectOutput", "HandOverSpec", "CreateTask", "Freeze"),
 )
 ENDPOINT = Endpoint(
@@ -23,7 +32,7 @@ ENDPOINT = Endpoint(
     network_id=ID,
     endpoint_id=ID,
     bridge="longshore0",
-    veth=f"veth{ID[:11]}",
+    veth=f"veth{ID[:7]}{ID[:4]}",
     interface="eth0",
     address="192.168.128.200",
     prefix=20,
@@ -50,7 +59,7 @@ def full() -> Container:
             health=Health(status="unhealthy", failing_streak=12, log=(probe,) * 5),
         ),
         layers=Layers(mount_id=ID, init_id=f"{ID}-init", lower=(ID,) * 100),
-        endpoint=ENDPOINT,
+        endpoints=(ENDPOINT,),
         held=HELD,
         run=Run(verb="unpause", rows=(Row(step="Freeze", reverse=True, title="Thaw the processes"),), began=c.created),
     )

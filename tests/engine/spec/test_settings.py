@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from engine.model.errors import Invalid
-from engine.model.settings import Config, Healthcheck, HostConfig, RestartPolicy
+from engine.model.network import Attachment
+from engine.model.settings import Config, CreateBody, Healthcheck, HostConfig, RestartPolicy
 from engine.spec.oci import MASKED_PATHS, READONLY_PATHS
 from engine.spec.settings import adapt, verify, verify_networking
 
@@ -151,11 +152,11 @@ def test_adapting_twice_is_adapting_once() -> None:
 )
 def test_networking_that_cannot_be_right(endpoints: Any) -> None:
     with pytest.raises(Invalid, match=r"NetworkingConfig\.EndpointsConfig"):
-        verify_networking({"EndpointsConfig": endpoints})
+        networking({"EndpointsConfig": endpoints})
 
 
 @pytest.mark.parametrize(
-    "networking",
+    "asked",
     [
         None,
         {},
@@ -164,5 +165,10 @@ def test_networking_that_cannot_be_right(endpoints: Any) -> None:
         {"EndpointsConfig": {"n": {"IPAMConfig": {"IPv4Address": "10.0.0.2", "IPv6Address": ""}}}},
     ],
 )
-def test_networking_that_is_right(networking: dict[str, Any] | None) -> None:
-    verify_networking(networking)
+def test_networking_that_is_right(asked: dict[str, Any] | None) -> None:
+    assert networking(asked)
+
+
+def networking(asked: dict[str, Any] | None) -> dict[str, Attachment]:
+    body = CreateBody(networking_config=asked)
+    return verify_networking(body, body.host_config)
