@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dns.message import Message
 from dns.rcode import Rcode
 
-from engine.host.names.answers import HEADER
+from engine.host.names.answers import HEADER, question_wire
 from engine.host.netns import inside
 from engine.host.threads import short
 
@@ -102,8 +102,7 @@ async def _read(peer: socket.socket, length: int) -> bytes:
 
 def _answers(reply: bytes, query: Message, wire: bytes) -> bool:
     """Is this the answer to that query, and not a late one or a stranger's? Some servers leave the question out of errors."""
-    if len(reply) < HEADER or reply[:2] != wire[:2] or not reply[2] >> 7:
+    if len(reply) < HEADER.size or reply[:2] != wire[:2] or not reply[2] >> 7:
         return False
-    end = HEADER + len(query.question[0].name.to_wire() or b"")
-    same = reply[HEADER:end].lower() == wire[HEADER:end].lower() and reply[end : end + 4] == wire[end : end + 4]
-    return same or reply[4:6] == b"\0\0"
+    ours, theirs = question_wire(query), reply[HEADER.size : HEADER.size + len(question_wire(query))]
+    return (theirs[:-4].lower(), theirs[-4:]) == (ours[:-4].lower(), ours[-4:]) or reply[4:6] == b"\0\0"
