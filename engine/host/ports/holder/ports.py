@@ -256,11 +256,12 @@ def bound(protocol: str, ip: str, number: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         if ip in WILDCARDS:
             sock.bind((ip, number))
-        else:  # only numbers; the scope of `fe80::1%eth0` becomes one
-            sock.bind(socket.getaddrinfo(ip, number, type=kind, flags=socket.AI_NUMERICHOST)[0][4])
+        else:  # no names; the scope of `fe80::1%eth0` becomes a number
+            address, _, *scope = socket.getaddrinfo(ip, None, type=kind, flags=socket.AI_NUMERICHOST)[0][4]
+            sock.bind((address, number, *scope))
         if protocol == "tcp":
             sock.listen(BACKLOG)
-    except OSError:
+    except BaseException:
         sock.close()
         raise
     return sock

@@ -140,7 +140,10 @@ class Exchange:
     def send(self, data: bytes) -> None:
         """Raises `OSError`: it may be lost."""
         self._loop.heard(self, self.end)
-        self._server.send(data)
+        try:
+            self._server.send(data)
+        except ConnectionRefusedError:  # that was the one before: udp(7)
+            self._server.send(data)
 
     def _receive(self, _: int) -> None:
         self._loop.heard(self, self.end)
