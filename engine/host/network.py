@@ -97,6 +97,12 @@ class Firewall(Protocol):
     async def look_forward(self, owner: str) -> str | None:
         """The owner's rules as the kernel has them."""
 
+    async def owners(self) -> set[str]:
+        """Everybody whom ports lead to: what a crash has left is led nowhere."""
+
+    async def rules(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """What of the rules applies to one endpoint, now, as nft writes it, with counters."""
+
     async def refresh(self) -> None:
         """Look whether a stranger's firewall has begun to drop what is ours, and stand beside it; put back what is gone."""
 

@@ -1,198 +1,221 @@
 """What may pass: our own nft table, and a chain of our own where another firewall drops what is forwarded.
 
-Our table is written whole, in one transaction of nft(8), so it is never half there. It lets containers out (masqueraded), lets
-answers back in, and keeps networks and strangers apart. An accept in it does not override a drop in another table: where
-Docker or ufw drop forwarded packets, accepts for our bridges go into a chain in *their* table, through the iptables program
-(a native rule there would break `iptables -S`). They are plain `-i`/`-o` accepts after Docker's own rules, and return what
-goes to Docker's bridges, so its unpublished ports stay closed.
+The table (`ruleset.py`) lets containers out (masqueraded), lets answers back in, leads published ports to them, and keeps
+networks and strangers apart. Every change is one transaction of nft(8), so it is never half there. The kernel keeps what
+concerns whom, each element with its owner's name: an engine that starts reads it back and changes nothing of it.
+Beside other firewalls: `beside.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import NamedTuple
+import asyncio
+import logging
 
 from engine.host import bell
 from engine.host.bell import Bell
+from engine.host.firewall import beside, conntrack, ruleset
+from engine.host.firewall.beside import Beside
+from engine.host.firewall.ruleset import Elements, Listing, Place
 from engine.host.threads import short
-from engine.host.tools import ask, find, tell
-from engine.model.errors import Invalid
-from engine.model.network import Network
+from engine.host.tools import ask, tell
+from engine.model.errors import HostFailed
+from engine.model.network import Endpoint, Network, Published, Target
 
-BRIDGE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
-"""A link's name that is also a plain word for nft and iptables (a trailing `*` or `+` would match other links)."""
-
-DOCKERS_BRIDGES = ("docker0", "br-+")
-
-LEGACY_TABLES = "/proc/net/ip_tables_names"
-"""Names the tables of legacy iptables in use. Asking that program makes them, so it is asked only when they are there."""
-
-FINAL = r"-A FORWARD -j (DROP|REJECT)\b"
-"""A rule that drops every packet that gets there, as iptables(8) saves it."""
-
-IN_SAVED = re.compile(rf"^(-P FORWARD DROP|{FINAL})", re.MULTILINE)
-"""Such a rule or policy."""
-
-IN_NFT = re.compile(r"policy drop;|^\s*(counter packets \d+ bytes \d+ )?(drop|reject)\b", re.MULTILINE)
-"""The same, as nft(8) lists it."""
-
-
-class _Iptables(NamedTuple):
-    """One of the two programs behind the name iptables: each has tables of its own."""
-
-    program: str
-    legacy: bool
+log = logging.getLogger(__name__)
 
 
 class NftFirewall:
     """The port `Firewall` on the real kernel. One table and one chain for one engine, named after its first bridge."""
 
     def __init__(self, bridge: str) -> None:
-        _check(bridge)
+        ruleset.check_bridge(bridge)
         suffix = "" if bridge == "longshore0" else f"-{bridge}"
         self.table = f"longshore{suffix}"
         self.chain = f"LONGSHORE{suffix}"
-        self._networks: dict[str, Network] = {}
+        self._beside = Beside(self.chain)
+        self._wanted: Elements | None = None
+        """What shall be in the kernel. None: not read back yet."""
+        self._chains = ""
+        """The rules as nft shows them when all is well; empty: not written yet."""
+        self._changing = asyncio.Lock()
         self._bell = Bell(bell.NETLINK_NETFILTER, bell.RULES)
-        self._listing = ""
+        self._listing = Listing({}, "")
         self._listed_at = self._refreshed_at = -1
 
+    # Networks
+
     async def make(self, network: Network) -> None:
-        """The table, with this network in it. Raises `Unavailable` without nft, `HostFailed` with nft's words."""
-        _check(network.bridge)
-        self._networks[network.bridge] = network
-        await self._write()
-        await self._accept(rewrite=True)
+        """The rules, with this network among them. Raises `Unavailable` (no nft), `HostFailed` with nft's words, `Invalid`."""
+        elements = ruleset.of_network(network)
+        async with self._changing:
+            await self._put(network.bridge, elements)
+            await self._repair()
+            await self._stand_beside(rewrite=True)
 
     async def drop(self, network: Network) -> None:
-        """This network out of the table; with the last one the table and the chain go."""
-        self._networks.pop(network.bridge, None)
-        await self._write()
-        if self._networks:
-            await self._accept(rewrite=True)
-            return
-        for iptables in await self._programs():
-            await self._withdraw(iptables)
+        """This network out of the table; with the last one the tables and the chain go."""
+        async with self._changing:
+            wanted = await self._known()
+            if any(place.set == "ours" and place != ruleset.ours(network.bridge) for place in wanted):
+                await self._put(network.bridge, {})
+                await self._stand_beside(rewrite=True)
+                return
+            tables = (await tell("nft", "list", "tables")).splitlines()
+            present = [family for family in ruleset.FAMILIES if f"table {family} {self.table}" in tables]
+            await self._tell(ruleset.removal(self.table, present))
+            self._wanted, self._chains = {}, ""
+            await self._beside.leave()
 
     async def look(self, network: Network) -> str | None:
-        """The masquerade rule, as nft lists it; nft is asked again when the kernel says that some rule has changed."""
-        rings = self._bell.rings()
-        if rings != self._listed_at:
-            _, self._listing, _ = await ask("nft", "list", "chain", "inet", self.table, "postrouting")
-            self._listed_at = rings
-        lines = (line.strip() for line in self._listing.splitlines())
-        return next((line for line in lines if "masquerade" in line and network.subnet in line.split()), None)
+        """Its elements; None when one of them or a rule is missing. nft is asked again only after a change of any rule."""
+        wanted = ruleset.of_network(network)
+        return _shown(wanted) if self._is_whole(await self._list(), wanted) else None
+
+    # Published ports
+
+    async def forward(self, owner: str, target: Target, ports: tuple[Published, ...]) -> None:
+        """Lead ports to a container. A port that was another's is its own now: who holds the port has been settled before.
+
+        What comes by IPv6 to a target without it needs no rule: the relay carries it. Raises `HostFailed`, `Invalid`.
+        """
+        elements = ruleset.of_ports(owner, target, ports)
+        async with self._changing:
+            if ruleset.ours(target.bridge) not in await self._known():
+                raise HostFailed(f"cannot lead ports to {target.address}: the network {target.bridge} has no firewall rules")
+            await self._put(owner, elements)
+
+    async def unforward(self, owner: str) -> None:
+        async with self._changing:
+            await self._put(owner, {})
+
+    async def look_forward(self, owner: str) -> str | None:
+        """The owner's elements, which may be fewer than were made; None without any."""
+        found = (await self._list()).elements
+        return _shown({place: element for place, element in found.items() if element.owner == owner}) or None
+
+    async def owners(self) -> set[str]:
+        """Everybody whom ports lead to: what a crash has left is found by that."""
+        return {element.owner for place, element in (await self._list()).elements.items() if place.published}
+
+    # All day long
 
     async def refresh(self) -> None:
-        """Add the chain where forwarded packets are dropped by now: dockerd may start after us, or an admin flush its tables.
+        """Put back what somebody flushed, and add the chain where forwarded packets are dropped by now.
 
-        The kernel says whether any rule has changed since; only of legacy iptables' it does not.
+        dockerd may start after us, or an admin reload a firewall. The kernel says whether any rule has changed since; only of
+        legacy iptables' it does not.
         """
         rings = self._bell.rings()
-        if self._networks and (rings != self._refreshed_at or await short(_legacy_in_use)):
-            await self._accept(rewrite=False)
+        if self._chains and (rings != self._refreshed_at or await beside.legacy_in_use()):
+            async with self._changing:
+                await self._repair()
+                await self._stand_beside(rewrite=False)
             self._refreshed_at = rings
+
+    async def rules(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """What of the tables applies to one endpoint, now, with counters: of packets, and of connections where they begin."""
+        return ruleset.concerning(endpoint, await self._text("list"))
 
     async def strangers_drop(self) -> bool:
         """Does another firewall drop forwarded packets? Asks, and changes nothing."""
-        programs = await self._programs() or [_Iptables("iptables", legacy=False)]  # which _list asks nft about
-        return any([_drops(iptables, await self._list(iptables, "FORWARD")) for iptables in programs])
+        return await beside.strangers_drop()
 
-    # Our own table
+    # The table. Callers hold the lock.
 
-    async def _write(self) -> None:
-        await tell("nft", "-f", "-", stdin=ruleset(self.table, tuple(self._networks.values())))
-
-    # Beside others
-
-    async def _programs(self) -> list[_Iptables]:
-        """Which iptables to ask, of those installed. None: nobody can have made rules with it."""
-        modern = find("iptables-nft") or find("iptables")
-        legacy = (find("iptables-legacy") or find("iptables")) if await short(_legacy_in_use) else None
-        return [_Iptables(program, program is legacy) for program in (modern, legacy) if program]
-
-    async def _accept(self, *, rewrite: bool) -> None:
-        """Where FORWARD drops: jump to our chain, with our bridges in it."""
-        for iptables in await self._programs():
-            forward = await self._list(iptables, "FORWARD")
-            if _drops(iptables, forward) and (rewrite or f" {self.chain}\n" not in forward):
-                await self._join(iptables)
-
-    async def _list(self, iptables: _Iptables, chain: str) -> str:
-        """A chain of the table `filter`; empty when there is none. Asking nft, as iptables-nft does not, makes no table."""
-        if iptables.legacy:
-            return (await ask(iptables.program, "-w", "-S", chain))[1]
-        return (await ask("nft", "list", "chain", "ip", "filter", chain))[1]
-
-    async def _join(self, iptables: _Iptables) -> None:
-        """Write the chain, and jump to it last, but before a final drop: what is others' is judged first."""
-        forward = (await tell(iptables.program, "-w", "-S", "FORWARD")).splitlines()
-        await tell(f"{iptables.program}-restore", "-w", "--noflush", stdin="\n".join(self._chain_rules(forward)) + "\n")
-
-    def _chain_rules(self, forward: list[str]) -> Iterator[str]:
-        yield "*filter"
-        yield f":{self.chain} - [0:0]"
-        ours = list(self._networks)
-        yield from (f"-A {self.chain} -o {bridge} -j ACCEPT" for bridge in ours)
-        yield from (f"-A {self.chain} -o {bridge} -j RETURN" for bridge in DOCKERS_BRIDGES)
-        yield from (f"-A {self.chain} -i {bridge} -j ACCEPT" for bridge in ours)
-        rules = [rule for rule in forward if rule.startswith("-A ")]
-        if f"-A FORWARD -j {self.chain}" not in rules:
-            place = next((n for n, rule in enumerate(rules, 1) if re.match(FINAL, rule)), len(rules) + 1)
-            yield f"-I FORWARD {place} -j {self.chain}"
-        yield "COMMIT"
-
-    async def _withdraw(self, iptables: _Iptables) -> None:
-        """Our jump and our chain away, whatever is left of them."""
-        if not await self._list(iptables, self.chain):
+    async def _put(self, owner: str, elements: Elements) -> None:
+        """The owner's elements, in place of any former ones of its own, and of others' at the same places."""
+        before = await self._known()
+        gone = {
+            place: element
+            for place, element in before.items()
+            if (element.owner == owner or place in elements) and elements.get(place) != element
+        }
+        fresh = {place: element for place, element in elements.items() if before.get(place) != element}
+        if not gone and not fresh:
             return
-        while not (await ask(iptables.program, "-w", "-D", "FORWARD", "-j", self.chain))[0]:
-            pass
-        for action in ("-F", "-X"):
-            await ask(iptables.program, "-w", action, self.chain)
+        await self._write({place: element for place, element in before.items() if place not in gone} | fresh, gone, fresh)
+        await self._forget_flows(gone | fresh)
+
+    async def _write(self, wanted: Elements, gone: Elements, fresh: Elements) -> None:
+        """The change alone; where that is not possible, all of it: somebody was at the table, or an older engine made it."""
+        before, needed = ruleset.families(self._wanted or {}), ruleset.families(wanted)
+        text = ruleset.changes(self.table, gone, fresh)
+        whole = needed != before or (fresh and not self._chains)
+        if whole:
+            superfluous = [family for family in before if family not in needed]
+            text = ruleset.skeleton(self.table, needed) + text + ruleset.removal(self.table, superfluous)
+        try:
+            await self._tell(text)
+        except HostFailed as error:
+            log.info("firewall: the tables are made anew: %s", error)
+            await self._rewrite(wanted)
+            return
+        self._wanted = wanted
+        if whole:
+            self._chains = (await self._list()).chains
+
+    async def _rewrite(self, wanted: Elements) -> None:
+        needed = ruleset.families(wanted)
+        rules = ruleset.skeleton(self.table, needed) + ruleset.changes(self.table, (), wanted)
+        await self._tell(ruleset.removal(self.table, needed) + rules)
+        self._wanted = wanted
+        self._chains = (await self._list()).chains
+
+    async def _repair(self) -> None:
+        """Make it anew when something of it is missing, or a rule is another. Elements that somebody added are left alone."""
+        wanted = await self._known()
+        if not self._is_whole(await self._list(), wanted):
+            log.warning("firewall rules of %s were gone or changed, and are made again", self.table)
+            await self._rewrite(wanted)
+
+    def _is_whole(self, listing: Listing, wanted: Elements) -> bool:
+        """Are the rules there, the same as were written, and these elements?"""
+        rules = bool(listing.chains) and listing.chains == (self._chains or listing.chains)
+        return rules and wanted.items() <= listing.elements.items()
+
+    async def _known(self) -> Elements:
+        """What shall be in the kernel: at first, what is in it."""
+        if self._wanted is None:
+            self._wanted = (await self._list()).elements
+        return self._wanted
+
+    async def _list(self) -> Listing:
+        rings = self._bell.rings()
+        if rings != self._listed_at:
+            self._listing = await short(ruleset.parse, await self._text("-s", "list"))
+            self._listed_at = rings
+        return self._listing
+
+    async def _text(self, *how: str) -> str:
+        families = ruleset.FAMILIES if self._wanted is None else ruleset.families(self._wanted)
+        return "".join([(await ask("nft", *how, "table", family, self.table))[1] for family in families])
+
+    async def _tell(self, text: str) -> None:
+        await tell("nft", "-f", "-", stdin=text)
+
+    async def _stand_beside(self, *, rewrite: bool) -> None:
+        places = await self._known()
+        ipv4 = [element.owner for place, element in places.items() if place.set == "ours"]
+        ipv6 = [element.owner for place, element in places.items() if place.set == "own6"]
+        await self._beside.accept(ipv4, ipv6, rewrite=rewrite)
+
+    async def _forget_flows(self, changed: Elements) -> None:
+        ports = [port for place in changed if (port := _udp_port(place))]
+        try:
+            await short(conntrack.forget, ports)
+        except OSError as error:
+            log.warning("firewall: flows of UDP to the ports %s are not forgotten: %s", ports, error)
 
 
-def ruleset(table: str, networks: tuple[Network, ...]) -> str:
-    """The transaction that puts the table in place of any former one; without networks, takes it away."""
-    clear = f"add table inet {table}\ndelete table inet {table}\n"
-    if not networks:
-        return clear
-    masquerade = "\n".join(f'    ip saddr {net.subnet} oifname != "{net.bridge}" masquerade' for net in networks)
-    within = "\n".join(f'    iifname "{net.bridge}" oifname "{net.bridge}" accept' for net in networks)
-    ours = ", ".join(f'"{net.bridge}"' for net in networks)
-    return f"""{clear}table inet {table} {{
-  set ours {{
-    type ifname
-    elements = {{ {ours} }}
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority srcnat
-{masquerade}
-  }}
-  chain forward {{
-    type filter hook forward priority filter - 1
-    iifname != @ours oifname != @ours accept
-    ct state established,related accept
-{within}
-    oifname @ours drop
-  }}
-}}
-"""
+def _shown(elements: Elements) -> str:
+    return ", ".join(f"{place.set} {place.key}{element.value and ' : ' + element.value}" for place, element in elements.items())
 
 
-def _drops(iptables: _Iptables, forward: str) -> bool:
-    return bool((IN_SAVED if iptables.legacy else IN_NFT).search(forward))
-
-
-def _check(bridge: str) -> None:
-    if not BRIDGE.fullmatch(bridge):
-        raise Invalid(f"invalid bridge name {bridge!r}", "use at most 15 letters, digits, '_', '.' and '-'")
-
-
-def _legacy_in_use() -> bool:
-    try:
-        with open(LEGACY_TABLES) as file:
-            return "filter" in file.read().split()
-    except FileNotFoundError:
-        return False
+def _udp_port(place: Place) -> conntrack.Port | None:
+    """The UDP port that an element leads somewhere."""
+    match place.key.split(" . "):
+        case ["udp", port]:
+            return conntrack.Port(int(place.set[-1]), "", int(port))
+        case ["udp", address, port]:
+            return conntrack.Port(int(place.set[-1]), address, int(port))
+    return None

@@ -1,41 +1,55 @@
-"""Our nft table, and our chain beside a firewall that drops, in a network namespace of the test's own."""
+"""Our nft table on the real kernel: made, changed by a few elements, read back by a new engine, put back, dropped."""
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import logging
 
 import pytest
 
-from engine.host.firewall import NftFirewall, ruleset
-from engine.host.links import KernelLinks
-from engine.host.netns import KernelNetns
+from engine.host import tools
+from engine.host.firewall import NftFirewall
 from engine.host.tools import ask, tell
 from engine.model.errors import HostFailed, Invalid, Unavailable
-from tests.engine.host.wiring import connect, endpoint, network, reaches
+from engine.model.network import HOST_IPV4, ICC, Published, Target
+from tests.engine.host.wiring import endpoint, network
 
 pytestmark = pytest.mark.usefixtures("machine")
 
+OWNER, OTHER = "a" * 64, "b" * 64
+TARGET = Target(bridge="lst0", address="172.30.0.2", address6="fd00:30::2")
+EVERYWHERE = (
+    Published(protocol="tcp", port=80, host_ip="0.0.0.0", host_port=8080),
+    Published(protocol="tcp", port=80, host_ip="::", host_port=8080),
+    Published(protocol="udp", port=53, host_ip="192.0.2.1", host_port=53),
+    Published(protocol="sctp", port=9, host_ip="2001:db8::1", host_port=9),
+)
+
 
 @pytest.fixture
-async def firewall(machine: None) -> AsyncIterator[NftFirewall]:
-    yield NftFirewall("lst0")
-
-
-@pytest.fixture
-async def web(firewall: NftFirewall, netns: KernelNetns, outside: str) -> str:
-    """A container that is plugged in, on a host that masquerades; name of its namespace."""
-    links = KernelLinks(os.path.dirname(os.path.dirname(netns.path("any"))))
-    await links.make_bridge(network())
-    await firewall.make(network())
-    await connect(netns, links, "web", endpoint(2))
-    return "web"
+async def firewall(machine: None) -> NftFirewall:
+    return NftFirewall("lst0")
 
 
 async def rules() -> str:
     return await tell("nft", "list", "ruleset")
 
 
-async def forward(program: str = "iptables-nft") -> list[str]:
-    return (await tell(program, "-S", "FORWARD")).splitlines()
+class Told:
+    """What nft is told and asked from now on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.scripts: list[str] = []
+        self.questions: list[tuple[str, ...]] = []
+
+        async def run(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
+            if stdin is None:
+                self.questions.append((program, *args))
+            else:
+                self.scripts.append(stdin)
+            return await ask(program, *args, stdin=stdin)
+
+        monkeypatch.setattr(tools, "ask", run)
+        for module in "engine.host.firewall", "engine.host.firewall.beside":
+            monkeypatch.setattr(f"{module}.ask", run)
 
 
 async def test_the_table_is_made_seen_made_again_and_dropped_twice(firewall: NftFirewall) -> None:
@@ -44,42 +58,185 @@ async def test_the_table_is_made_seen_made_again_and_dropped_twice(firewall: Nft
     await firewall.drop(network())
     for _ in range(2):
         await firewall.make(network())
-        assert await firewall.look(network()) == 'ip saddr 172.30.0.0/16 oifname != "lst0" masquerade'
-    made = await rules()
-    assert made.count("masquerade") == 1
-    assert "table inet longshore-lst0" in made
+        assert "out4 172.30.0.0/16" in (await firewall.look(network()) or "")
+    assert "table inet longshore-lst0" in await rules()
     for _ in range(2):
         await firewall.drop(network())
         assert await firewall.look(network()) is None
     assert await rules() == before
 
 
-async def test_rules_flushed_by_hand_are_missed_and_made_again(firewall: NftFirewall) -> None:
-    await firewall.make(network())
-    await tell("nft", "flush", "table", "inet", firewall.table)
+async def test_every_kind_of_element_is_read_back_as_it_was_written(firewall: NftFirewall) -> None:
+    """By a new engine, which then has nothing to change."""
+    networks = [
+        network(ipv6=True),
+        network("lst1", 31, ipv6=True, internal=True, options={ICC: "false"}),
+        network("br-0123456789ab", 32, options={HOST_IPV4: "192.0.2.7"}),
+    ]
+    for each in networks:
+        await firewall.make(each)
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    before = await rules()
+    new = NftFirewall("lst0")
+    assert await new.look_forward(OWNER) == await firewall.look_forward(OWNER)
+    assert await new.owners() == {OWNER}
+    for each in networks:
+        assert await new.look(each) == await firewall.look(each) is not None
+        await new.make(each)
+    await new.forward(OWNER, TARGET, EVERYWHERE)
+    assert await rules() == before
+    for each in networks:
+        await new.drop(each)
+    assert await rules() == ""
+
+
+async def test_a_network_made_otherwise(firewall: NftFirewall) -> None:
+    await firewall.make(network(options={ICC: "false"}))
+    assert "table bridge longshore-lst0" in await rules()
     assert await firewall.look(network()) is None
     await firewall.make(network())
     assert await firewall.look(network())
+    assert "table bridge" not in await rules()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "flush ruleset",
+        "flush table inet longshore-lst0",
+        "delete table bridge longshore-lst0",
+        "flush map inet longshore-lst0 any4",
+        "delete element inet longshore-lst0 ours { lst0 }",
+        "insert rule inet longshore-lst0 forward drop",
+    ],
+)
+async def test_damage_is_seen_and_put_back(firewall: NftFirewall, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    closed = network(options={ICC: "false"})
+    await firewall.make(closed)
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    before = await rules()
+    await tell("nft", *damage.split())
+    with caplog.at_level(logging.WARNING):
+        await firewall.refresh()
+    assert await rules() == before
+    assert len(caplog.records) == 1
+    await firewall.refresh()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", ["flush ruleset", "flush table inet longshore-lst0", "delete element inet longshore-lst0 ours { lst0 }"]
+)
+async def test_a_network_that_is_damaged_is_missed_and_made_again(firewall: NftFirewall, damage: str) -> None:
+    await firewall.make(network())
+    await tell("nft", *damage.split())
+    assert await firewall.look(network()) is None
+    await firewall.make(network())
+    assert await firewall.look(network())
+
+
+@pytest.mark.parametrize("damage", ["flush ruleset", "flush map inet longshore-lst0 any4"])
+async def test_ports_come_and_go_on_a_damaged_table(firewall: NftFirewall, damage: str) -> None:
+    await firewall.make(network())
+    await firewall.forward(OTHER, TARGET, EVERYWHERE[2:])
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    await tell("nft", *damage.split())
+    await firewall.unforward(OWNER)
+    assert await firewall.look_forward(OWNER) is None
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    assert (await firewall.look_forward(OWNER) or "").count("172.30.0.2") == 2
+    await firewall.refresh()
+    assert await firewall.look(network())
+
+
+async def test_what_somebody_added_to_our_sets_is_left_alone(firewall: NftFirewall) -> None:
+    await firewall.make(network())
+    await tell("nft", "add element inet longshore-lst0 any4 { tcp . 1 : 172.30.0.9 . 1 }")
+    before = await rules()
+    await firewall.refresh()
+    await NftFirewall("lst0").make(network())
+    assert await rules() == before
+
+
+async def test_the_table_of_an_engine_of_another_time_is_replaced(firewall: NftFirewall) -> None:
+    await tell("nft", "-f", "-", stdin="""
+        table inet longshore-lst0 {
+          set ours { type ifname; flags constant; elements = { "lst0" }; }
+          chain old { type filter hook forward priority 0; policy accept; oifname @ours drop; }
+        }""")  # fmt: skip
+    await firewall.make(network())
+    assert await firewall.look(network())
+    assert "chain old" not in await rules()
 
 
 async def test_nft_is_asked_again_only_after_a_change(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
     await firewall.make(network())
     shown = await firewall.look(network())
     await firewall.refresh()
-    asked: list[tuple[str, ...]] = []
-
-    async def count(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
-        asked.append((program, *args))
-        return await ask(program, *args, stdin=stdin)
-
-    monkeypatch.setattr("engine.host.firewall.ask", count)
+    told = Told(monkeypatch)
     assert await firewall.look(network()) == shown
+    assert await firewall.look_forward(OWNER) is None
     await firewall.refresh()
-    assert not asked
+    assert not told.questions
     await tell("nft", "add", "table", "ip", "anything")  # whoever changes whatever
+    told.questions.clear()
     assert await firewall.look(network()) == shown
     await firewall.refresh()
-    assert len(asked) == 2
+    assert len(told.questions) == 2
+
+
+async def test_one_containers_ports_are_one_small_transaction(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
+    await firewall.make(network())
+    await firewall.forward(
+        OTHER, TARGET, tuple(Published(protocol="tcp", port=n, host_ip="0.0.0.0", host_port=n) for n in range(1, 200))
+    )
+    told = Told(monkeypatch)
+    await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
+    assert told.scripts == [f'add element inet longshore-lst0 any4 {{ tcp . 8080 comment "{OWNER}" : 172.30.0.2 . 80 }}\n']
+    await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
+    await firewall.unforward(OWNER)
+    assert told.scripts[1:] == ["delete element inet longshore-lst0 any4 { tcp . 8080 }\n"]
+    assert not told.questions
+    await firewall.unforward(OWNER)
+    await firewall.unforward("nobody")
+    assert len(told.scripts) == 2
+
+
+async def test_a_thousand_ports_are_one_transaction(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = tuple(Published(protocol="tcp", port=80, host_ip="0.0.0.0", host_port=10_000 + n) for n in range(1000))
+    await firewall.make(network())
+    told = Told(monkeypatch)
+    await firewall.forward(OWNER, TARGET, ports)
+    assert len(told.scripts) == 1
+    assert (await firewall.look_forward(OWNER) or "").count("172.30.0.2 . 80") == 1000
+    await firewall.unforward(OWNER)
+    assert await firewall.look_forward(OWNER) is None
+    assert len(told.scripts) == 2
+
+
+async def test_a_port_that_a_crash_left_to_another_is_taken_over(firewall: NftFirewall) -> None:
+    await firewall.make(network())
+    await firewall.forward(OTHER, Target(bridge="lst0", address="172.30.0.9"), EVERYWHERE)
+    await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
+    assert await firewall.look_forward(OWNER) == "any4 tcp . 8080 : 172.30.0.2 . 80"
+    assert await firewall.look_forward(OTHER) == "bound4 udp . 192.0.2.1 . 53 : 172.30.0.9 . 53"
+    await firewall.forward(OWNER, TARGET, EVERYWHERE[1:2])
+    assert await firewall.look_forward(OWNER) == "any6 tcp . 8080 : fd00:30::2 . 80"
+
+
+async def test_many_at_once(firewall: NftFirewall) -> None:
+    await firewall.make(network())
+    owners = [f"{n:064x}" for n in range(20)]
+
+    async def live(number: int, owner: str) -> None:
+        await firewall.forward(owner, TARGET, (Published(protocol="tcp", port=80, host_ip="0.0.0.0", host_port=9000 + number),))
+        assert await firewall.look_forward(owner)
+        await firewall.unforward(owner)
+        assert await firewall.look_forward(owner) is None
+
+    before = await rules()
+    await asyncio.gather(*(live(*each) for each in enumerate(owners)), *(firewall.make(network()) for _ in range(3)))
+    assert await rules() == before
 
 
 async def test_each_engine_has_a_table_of_its_own(firewall: NftFirewall) -> None:
@@ -99,23 +256,44 @@ async def test_names_for_the_first_engine_and_for_others() -> None:
     await NftFirewall("br.a_b-c").drop(network("br.a_b-c"))
 
 
-@pytest.mark.parametrize("bridge", ["", "x" * 16, "lst*", 'a"; drop', "br+"])
-async def test_a_name_that_would_match_other_links_is_refused(bridge: str) -> None:
-    with pytest.raises(Invalid, match="invalid bridge name"):
-        NftFirewall(bridge)
-    with pytest.raises(Invalid, match="invalid bridge name"):
-        await NftFirewall("lst0").make(network(bridge))
-
-
-async def test_two_networks_of_one_engine_are_in_one_table_and_leave_one_by_one(firewall: NftFirewall) -> None:
+async def test_two_networks_of_one_engine_leave_one_by_one_and_the_ports_with_the_last(firewall: NftFirewall) -> None:
     one, two = network(), network("lst1", 31)
     await firewall.make(one)
     await firewall.make(two)
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    await firewall.drop(two)
+    assert await firewall.look(two) is None
     assert await firewall.look(one)
+    assert await firewall.look_forward(OWNER)
     await firewall.drop(one)
-    assert await firewall.look(one) is None
-    assert await firewall.look(two)
-    assert ruleset("t", ()) == "add table inet t\ndelete table inet t\n"
+    assert await rules() == ""
+    assert await firewall.look_forward(OWNER) is None
+    await firewall.unforward(OWNER)
+    assert await rules() == ""
+
+
+async def test_ports_of_a_network_without_rules_are_refused(firewall: NftFirewall) -> None:
+    with pytest.raises(HostFailed, match="the network lst0 has no firewall rules"):
+        await firewall.forward(OWNER, TARGET, EVERYWHERE)
+
+
+async def test_what_applies_to_an_endpoint(firewall: NftFirewall) -> None:
+    await firewall.make(network(ipv6=True))
+    await firewall.make(network("lst1", 31, internal=True, options={ICC: "false"}))
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    open_, closed = await firewall.rules(endpoint(2)), await firewall.rules(endpoint(2, "lst1", 31))
+    assert 'ours "lst0"' in open_ and 'ours "lst0"' not in closed
+    assert "out4 172.30.0.0/16 counter packets 0 bytes 0" in open_
+    assert "any4 tcp . 8080 counter packets 0 bytes 0 : 172.30.0.2 . 80" in open_
+    assert not any("fd00:30::2 . 80" in rule for rule in open_)  # this endpoint has no IPv6
+    assert any("fd00:30::2 . 80" in rule for rule in await firewall.rules(endpoint(2, ipv6=True)))
+    assert "published dnat ip to meta l4proto . th dport map @any4" in open_
+    assert "forward iifname . oifname @within accept" in open_
+    assert "forward oifname @ours counter packets 0 bytes 0 drop" in open_
+    assert not any("internal" in rule or "closed" in rule for rule in open_)
+    assert "forward oifname @internal counter packets 0 bytes 0 drop" in closed
+    assert "forward ip daddr @closed4 drop" in closed
+    assert not any("within" in rule or "out4" in rule or "any4" in rule for rule in closed)
 
 
 async def test_nfts_refusal_is_told_and_without_nft_its_package(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,106 +304,9 @@ async def test_nfts_refusal_is_told_and_without_nft_its_package(firewall: NftFir
         await firewall.make(network())
 
 
-async def test_a_container_gets_out_masqueraded_and_strangers_do_not_get_in(web: str, outside: str, netns: KernelNetns) -> None:
-    assert await reaches(netns, web, outside)
-    await tell("nsenter", f"--net={netns.path('outside')}", "ip", "route", "add", "172.30.0.0/16", "via", "192.0.2.1")
-    assert not await reaches(netns, "outside", "172.30.0.2")
-    assert await reaches(netns, web, outside)
-
-
-async def test_without_our_rules_nothing_comes_back(web: str, outside: str, netns: KernelNetns, firewall: NftFirewall) -> None:
-    await firewall.drop(network())
-    assert not await reaches(netns, web, outside)
-
-
-async def test_two_networks_are_kept_apart(web: str, netns: KernelNetns, firewall: NftFirewall) -> None:
-    links = KernelLinks(os.path.dirname(os.path.dirname(netns.path("any"))))
-    await links.make_bridge(network("lst1", 31))
-    await connect(netns, links, "other", endpoint(3, "lst1", 31))
-    assert await reaches(netns, web, "172.31.0.3")
-    await firewall.make(network("lst1", 31))
-    assert not await reaches(netns, web, "172.31.0.3")
-    assert not await reaches(netns, "other", "172.30.0.2")
-
-
-async def test_no_chain_is_made_where_nobody_drops(firewall: NftFirewall) -> None:
-    await firewall.make(network())
-    await firewall.refresh()
-    assert "ip filter" not in await rules()
-    await tell("iptables-nft", "-A", "FORWARD", "-i", "docker0", "-j", "DROP")
-    await firewall.refresh()
-    assert len(await forward()) == 2
-
-
-async def policy_drop(program: str) -> None:
-    await tell(program, "-P", "FORWARD", "DROP")
-
-
-async def final_reject(program: str) -> None:
-    await tell(program, "-A", "FORWARD", "-i", "docker0", "-j", "ACCEPT")
-    await tell(program, "-A", "FORWARD", "-j", "REJECT")
-
-
-async def final_drop(program: str) -> None:
-    await tell(program, "-A", "FORWARD", "-j", "DROP")
-
-
-@pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
-@pytest.mark.parametrize("drop", [policy_drop, final_reject, final_drop])
-async def test_a_firewall_that_drops_is_joined_and_left_as_it_was(
-    web: str, outside: str, netns: KernelNetns, firewall: NftFirewall, program: str, drop: Callable[[str], Awaitable[None]]
-) -> None:
-    await drop(program)
-    before = await tell(program, "-S")
-    assert not await reaches(netns, web, outside)
-    for _ in range(2):
-        await firewall.refresh()
-        assert (await forward(program)).count(f"-A FORWARD -j {firewall.chain}") == 1
-    assert await reaches(netns, web, outside)
-    await firewall.drop(network())
-    assert await tell(program, "-S") == before
-
-
-async def test_a_chain_flushed_by_hand_is_made_again(web: str, outside: str, netns: KernelNetns, firewall: NftFirewall) -> None:
-    await policy_drop("iptables-nft")
-    await firewall.refresh()
-    await tell("iptables-nft", "-F")
-    await firewall.refresh()
-    assert await reaches(netns, web, outside)
-
-
-async def test_a_restarted_engine_finds_and_removes_the_chain_of_the_one_before(web: str, firewall: NftFirewall) -> None:
-    await policy_drop("iptables-nft")
-    await firewall.refresh()
-    await NftFirewall("lst0").drop(network())
-    assert await forward() == ["-P FORWARD DROP"]
-
-
-async def test_dockers_bridges_are_left_to_docker(web: str, netns: KernelNetns, firewall: NftFirewall) -> None:
-    links = KernelLinks(os.path.dirname(os.path.dirname(netns.path("any"))))
-    await links.make_bridge(network("docker0", 31))
-    await connect(netns, links, "dockers", endpoint(3, "docker0", 31))
-    assert await reaches(netns, web, "172.31.0.3")
-    await policy_drop("iptables-nft")
-    await firewall.refresh()
-    assert not await reaches(netns, web, "172.31.0.3")
-
-
-async def test_a_second_network_joins_the_chain(web: str, firewall: NftFirewall) -> None:
-    await policy_drop("iptables-nft")
-    await firewall.refresh()
-    await firewall.make(network("lst1", 31))
-    chain = await tell("iptables-nft", "-S", firewall.chain)
-    assert f"-A {firewall.chain} -i lst1 -j ACCEPT" in chain
-    await firewall.drop(network("lst1", 31))
-    assert "lst1" not in await tell("iptables-nft", "-S", firewall.chain)
-    assert (await ask("iptables-nft", "-C", "FORWARD", "-j", firewall.chain))[0] == 0
-
-
-async def test_a_strangers_drop_is_seen_and_nothing_is_made_by_looking(firewall: NftFirewall) -> None:
-    assert not await firewall.strangers_drop()
-    assert await rules() == ""
-    await tell("iptables-nft", "-P", "FORWARD", "DROP")
-    before = await rules()
-    assert await firewall.strangers_drop()
-    assert await rules() == before
+@pytest.mark.parametrize("bridge", ["", "x" * 16, "lst*", 'a"; drop', "br+"])
+async def test_a_name_that_would_match_other_links_is_refused(bridge: str) -> None:
+    with pytest.raises(Invalid, match="invalid bridge name"):
+        NftFirewall(bridge)
+    with pytest.raises(Invalid, match="invalid bridge name"):
+        await NftFirewall("lst0").make(network(bridge))
