@@ -47,11 +47,20 @@ class Recovery:
         for c in engine.ledger.records.values():
             engine.publish(c)
         await engine.refresh_images()
+        await self._sweep()
         began = time.monotonic()
         tries = {id: engine.spawn(_recover(engine, id)) for id in list(engine.ledger.records)}
         late = (await asyncio.wait(tries.values(), timeout=PATIENCE))[1] if tries else set()
         log.info("took up %d of %d containers in %.1f s", len(tries) - len(late), len(tries), time.monotonic() - began)
         self._rest = asyncio.create_task(self._see_to_the_rest(tries))
+
+    async def _sweep(self) -> None:
+        """Ports whose container is gone lead nowhere any more."""
+        host, known = self.engine.host, self.engine.ledger.records.keys()
+        for owner in await host.firewall.owners() - known:
+            await host.firewall.unforward(owner)
+        for owner in await host.ports.owners() - known:
+            await host.ports.give_back(owner)
 
     async def close(self) -> None:
         if self._rest:

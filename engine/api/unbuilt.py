@@ -24,11 +24,6 @@ POST   /build
 POST   /build/cancel
 POST   /build/prune
 POST   /session
-POST   /networks/create
-POST   /networks/prune
-POST   /networks/{id}/connect
-POST   /networks/{id}/disconnect
-DELETE /networks/{id}
 GET    /volumes
 POST   /volumes/create
 POST   /volumes/prune

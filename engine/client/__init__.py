@@ -13,6 +13,7 @@ import msgspec
 from engine.client.connection import part, stamp
 from engine.client.files import Files
 from engine.client.images import Images
+from engine.client.networks import Networks
 from engine.client.sessions import Sessions
 from engine.model.container import Container, Probe
 from engine.model.errors import EngineError
@@ -23,7 +24,7 @@ from engine.model.run import Move, Plan
 from engine.model.world import ContainerRow
 
 
-class Client(Images, Files, Sessions):
+class Client(Images, Networks, Files, Sessions):
     """An engine behind a Unix socket. Errors are the engine's own; `Unavailable` when it is away.
 
     Nothing here reconnects: a stream that breaks raises `Unavailable`, and whoever holds it decides what to do.

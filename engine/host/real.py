@@ -21,8 +21,10 @@ from engine.host.files import DiskFiles
 from engine.host.firewall import NftFirewall
 from engine.host.images import ImageStore
 from engine.host.links import KernelLinks
+from engine.host.names import NameServers
 from engine.host.netns import KernelNetns
 from engine.host.overlay import OverlayRootfs
+from engine.host.ports import HostPorts
 from engine.host.preflight import preflight
 from engine.host.ps import HostProcesses
 from engine.host.records import DiskRecords
@@ -77,6 +79,7 @@ class RealHost:
             self.daemon.on_trouble(self.tasks.report)
         facts = replace(facts, containerd_version=await self.tasks.version())
         self.stdio = KernelStdio(facts.root, facts.exec_root)
+        self.ports, self.names = HostPorts(facts.exec_root), NameServers(facts.exec_root)
         self.registries = Registries(facts.root, self.places)
         return Host(
             facts=facts,
@@ -89,6 +92,8 @@ class RealHost:
             netns=KernelNetns(facts.exec_root),
             links=KernelLinks(facts.exec_root),
             firewall=NftFirewall(facts.bridge),
+            ports=self.ports,
+            names=self.names,
             stdio=self.stdio,
             tasks=self.tasks,
             processes=HostProcesses(),
@@ -108,6 +113,9 @@ class RealHost:
         """Let go; containers and containerd run on. `all`: no container is left, so containerd and the keeper end too."""
         if hasattr(self, "stdio"):
             await self.stdio.close()
+        if hasattr(self, "ports"):
+            await self.ports.close()
+            self.names.leave()
         if hasattr(self, "registries"):
             await self.registries.close()
         if hasattr(self, "tasks"):

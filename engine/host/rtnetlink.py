@@ -58,6 +58,7 @@ IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_PROTO = 1, 2, 4, 11
 IFA_F_NODAD = 0x2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_TABLE = 1, 4, 5, 6, 7, 9, 15
 RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
+RT_SCOPE_UNIVERSE, RT_SCOPE_NOWHERE = 0, 255
 RTPROT_BOOT, RTN_UNICAST = 3, 1
 NDA_DST, NDA_LLADDR = 1, 2
 NUD = {1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe", 32: "failed", 128: "permanent"}
@@ -248,28 +249,24 @@ def delete_address(address: Address) -> None:
 
 def set_default(gateway: str, index: int) -> None:
     """The default route leads by this gateway and link, in the place of the one with the kernel's usual metric."""
-    order(RTM_NEWROUTE, _route_message(Route("", gateway, (index,), RT_TABLE_MAIN)), NLM_F_CREATE | NLM_F_REPLACE)
+    family = family_of(gateway)
+    payload = RTMSG.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
+    payload += attribute(RTA_GATEWAY, socket.inet_pton(family, gateway)) + attribute(RTA_OIF, struct.pack("=I", index))
+    order(RTM_NEWROUTE, payload, NLM_F_CREATE | NLM_F_REPLACE)
 
 
 def delete_default(route: Route) -> None:
-    """Take a default route away; one that is gone is fine."""
+    """Take a default route of the main table away, whoever made it; one that is gone is fine. A multipath one goes as a whole."""
+    payload = RTMSG.pack(route.family, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0, 0)  # 0 and `NOWHERE` match any
+    payload += attribute(RTA_PRIORITY, struct.pack("=I", route.metric)) if route.metric else b""
+    if len(route.links) == 1:
+        payload += attribute(RTA_OIF, struct.pack("=I", route.links[0]))
+        payload += attribute(RTA_GATEWAY, socket.inet_pton(route.family, route.gateway)) if route.gateway else b""
     try:
-        order(RTM_DELROUTE, _route_message(route))
+        order(RTM_DELROUTE, payload)
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
-
-
-def _route_message(route: Route) -> bytes:
-    family = family_of(route.gateway) if route.gateway else route.family
-    payload = RTMSG.pack(family, 0, 0, 0, route.table & 0xFF, RTPROT_BOOT, 0, RTN_UNICAST, 0)
-    if route.gateway:
-        payload += attribute(RTA_GATEWAY, socket.inet_pton(family, route.gateway))
-    for index in route.links[:1]:
-        payload += attribute(RTA_OIF, struct.pack("=I", index))
-    if route.metric:
-        payload += attribute(RTA_PRIORITY, struct.pack("=I", route.metric))
-    return payload
 
 
 # What the kernel says

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from engine.host import Sighting, Traffic
 from engine.host.network import Answer
 from engine.host.simulated_world import Port as _Port
 from engine.host.simulated_world import SimulatedWorld
 from engine.model.errors import HostFailed
 from engine.model.network import Binding, Endpoint, Network, Published, Target
+from engine.model.wiring import Wire
 
 EPHEMERAL = 32768
 
@@ -99,6 +102,12 @@ class SimulatedLinks(_Port):
     async def counters(self) -> dict[str, tuple[int, int]]:
         return dict.fromkeys(self.world.plugs, (0, 0))
 
+    async def changed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def wire(self, endpoint: Endpoint, netns: str) -> Wire:
+        return Wire(bridge=endpoint.bridge if endpoint.veth in self.world.plugs else "")
+
     async def refresh(self) -> None:
         return
 
@@ -120,6 +129,12 @@ class SimulatedFirewall(_Port):
 
     async def unforward(self, owner: str) -> None:
         self.world.forwards.pop(owner, None)
+
+    async def owners(self) -> set[str]:
+        return set(self.world.forwards)
+
+    async def rules(self, endpoint: Endpoint) -> tuple[str, ...]:
+        return ("masquerade",) if endpoint.bridge in self.world.tables else ()
 
     async def look_forward(self, owner: str) -> str | None:
         return " ".join(self.world.forwards[owner]) if owner in self.world.forwards else None
@@ -147,6 +162,9 @@ class SimulatedPorts(_Port):
 
     async def give_back(self, owner: str) -> None:
         self.world.ports.pop(owner, None)
+
+    async def owners(self) -> set[str]:
+        return set(self.world.ports)
 
     async def look(self, owner: str) -> str | None:
         return ", ".join(map(str, self.world.ports[owner])) if owner in self.world.ports else None

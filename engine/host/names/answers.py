@@ -1,7 +1,6 @@
-"""What is answered to a query: RFC 1035, with the sizes of RFC 6891 (EDNS).
+"""What is answered to a query about names and addresses of ours.
 
-Queries are read, and failures written, by dnspython. Answers are written here: a name may have hundreds of addresses, and
-the library takes 60 us for each, on the event loop.
+Written here and not by a library, which takes 60 us for each of perhaps hundreds of addresses, on the event loop.
 """
 
 from __future__ import annotations
@@ -14,15 +13,13 @@ from ipaddress import ip_address
 
 import dns.exception
 import dns.flags
-import dns.message
 import dns.name
-import dns.opcode
 import dns.reversename
-import dns.rrset
-from dns.message import Message
 from dns.rcode import Rcode
 from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
+
+from engine.host.names.query import HEADER, Query, header
 
 Lookup = Callable[[str], "tuple[str, ...] | None"]
 """Addresses of a name, names of an address; None: not one of ours."""
@@ -33,71 +30,39 @@ SMALLEST_UDP, LARGEST_UDP = 512, 4096
 """Bytes of an answer by UDP: what every client takes, and what we send at most to one that takes more."""
 LARGEST_TCP = 65535
 
-HEADER = struct.Struct("!HHHHHH")
 RECORD = struct.Struct("!HHHIH")
-OPT = struct.pack("!xHHIH", RdataType.OPT, LARGEST_UDP, 0, 0)
 NAME_OF_THE_QUESTION = 0xC000 | HEADER.size
 """A pointer to it (RFC 1035, 4.1.4)."""
+OPT = struct.pack("!xHHIH", RdataType.OPT, LARGEST_UDP, 0, 0)
 
 
-class Unanswerable(Exception):
-    """This is no query. `reply` says so; empty: better say nothing."""
-
-    def __init__(self, reply: bytes = b"") -> None:
-        super().__init__(reply)
-        self.reply = reply
-
-
-def parse(wire: bytes) -> Message:
-    """The query with its one question. Raises `Unanswerable`."""
-    if len(wire) < HEADER.size or wire[2] >> 7:  # an answer to an answer would go round for ever
-        raise Unanswerable
-    if wire[2] >> 3 & 0xF != dns.opcode.QUERY:
-        raise Unanswerable(_bare(wire, Rcode.NOTIMP))
-    try:
-        query = dns.message.from_wire(wire, keyring=False)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise Unanswerable(_bare(wire, Rcode.FORMERR)) from error
-    if len(query.question) != 1:
-        raise Unanswerable(_bare(wire, Rcode.FORMERR))
-    return query
-
-
-def answer(query: Message, lookup: Lookup, *, tcp: bool) -> bytes | None:
+def answer(query: Query, lookup: Lookup, *, tcp: bool) -> bytes | None:
     """The answer when the question is about something of ours. None: ask further."""
-    records = _find(query.question[0], lookup)
+    records = _find(query, lookup)
     return None if records is None else _render(query, records, LARGEST_TCP if tcp else _limit(query))
 
 
-def failure(query: Message, rcode: Rcode) -> bytes:
+def failure(query: Query, rcode: Rcode) -> bytes:
     """An answer that says why there is none."""
-    response = dns.message.make_response(query, recursion_available=True, our_payload=LARGEST_UDP)
-    response.set_rcode(rcode)
-    return response.to_wire()
+    return _render(query, [], SMALLEST_UDP, rcode)
 
 
-def question_wire(query: Message) -> bytes:
-    """The question as it stands behind the header."""
-    asked = query.question[0]
-    return (asked.name.to_wire() or b"") + struct.pack("!HH", asked.rdtype, asked.rdclass)
-
-
-def _find(question: dns.rrset.RRset, lookup: Lookup) -> list[bytes] | None:
+def _find(query: Query, lookup: Lookup) -> list[bytes] | None:
     """The records asked for, as they are sent: none where a name of ours has none of this type. None: not ours."""
-    if question.rdclass != RdataClass.IN:
+    if query.rdclass != RdataClass.IN:
         return None
-    if question.rdtype == RdataType.PTR:
-        names = lookup(address) if (address := _address(question.name)) else None
+    if query.kind == RdataType.PTR:
+        names = lookup(address) if (address := _address(query.name)) else None
         return None if names is None else [wire for name in names if (wire := _name(name))]
-    if question.rdtype not in (RdataType.A, RdataType.AAAA, RdataType.MX):
+    if query.kind not in (RdataType.A, RdataType.AAAA, RdataType.MX):
         return None
-    name = question.name.to_text(omit_final_dot=True).lower()
+    name = query.name.to_text(omit_final_dot=True).lower()
     addresses = None if _is_address(name) else lookup(name)
     if addresses is None:
         return None
-    if question.rdtype == RdataType.A:
+    if query.kind == RdataType.A:
         found = [socket.inet_pton(socket.AF_INET, address) for address in addresses if ":" not in address]
-    elif question.rdtype == RdataType.AAAA:
+    elif query.kind == RdataType.AAAA:
         found = [socket.inet_pton(socket.AF_INET6, address) for address in addresses if ":" in address]
     else:
         found = []
@@ -105,21 +70,18 @@ def _find(question: dns.rrset.RRset, lookup: Lookup) -> list[bytes] | None:
     return found
 
 
-def _render(query: Message, records: list[bytes], limit: int) -> bytes:
+def _render(query: Query, records: list[bytes], limit: int, rcode: Rcode = Rcode.NOERROR) -> bytes:
     """As many of the records as there is room for."""
-    asked = question_wire(query)
-    opt = OPT if query.edns >= 0 else b""
-    room = limit - HEADER.size - len(asked) - len(opt)
-    kind, flags = query.question[0].rdtype, dns.flags.QR | dns.flags.RA | query.flags & dns.flags.RD
-    written = bytearray()
-    count = 0
+    opt = OPT if query.payload is not None else b""
+    room = limit - HEADER.size - len(query.question) - len(opt)
+    written, count = bytearray(), 0
     for record in records:
         if len(written) + RECORD.size + len(record) > room:
-            flags |= dns.flags.TC
             break
-        written += RECORD.pack(NAME_OF_THE_QUESTION, kind, RdataClass.IN, TTL, len(record)) + record
+        written += RECORD.pack(NAME_OF_THE_QUESTION, query.kind, RdataClass.IN, TTL, len(record)) + record
         count += 1
-    return HEADER.pack(query.id, flags, 1, count, 0, bool(opt)) + asked + written + opt
+    truncated = dns.flags.TC if count < len(records) else 0
+    return header(query.wire, rcode, truncated, 1, count, 0, bool(opt)) + query.question + written + opt
 
 
 def _is_address(name: str) -> bool:
@@ -147,10 +109,5 @@ def _name(text: str) -> bytes:
         return b""
 
 
-def _limit(query: Message) -> int:
-    return min(max(query.payload, SMALLEST_UDP), LARGEST_UDP) if query.edns >= 0 else SMALLEST_UDP
-
-
-def _bare(wire: bytes, rcode: Rcode) -> bytes:
-    """A header alone, for what could not be read: the same id, opcode and RD."""
-    return wire[:2] + bytes((0x80 | wire[2] & 0x79, 0x80 | rcode)) + bytes(8)
+def _limit(query: Query) -> int:
+    return min(max(query.payload or 0, SMALLEST_UDP), LARGEST_UDP)

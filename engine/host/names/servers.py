@@ -11,7 +11,7 @@ from socket import IPPROTO_TCP, IPPROTO_UDP
 
 from engine.host.disk import read_text
 from engine.host.names import rules
-from engine.host.names.serving import Service
+from engine.host.names.serving import Asked, Service
 from engine.host.names.upstream import Server, Upstream
 from engine.host.netns import inode, inside
 from engine.host.network import Answer
@@ -43,6 +43,7 @@ class NameServers:
         self._namespaces = os.path.join(exec_root, "netns")
         self._files = resolv_conf, resolved
         self._services: dict[str, Service] = {}
+        self._asked: Asked = set()
         self.directory = lambda sandbox, name: None
 
     async def open(self, sandbox: str, servers: tuple[str, ...]) -> None:
@@ -54,7 +55,7 @@ class NameServers:
         self._leave(sandbox)
         with doing(f"answer names in the network namespace {sandbox}"):
             udp, tcp = await short(inside, self._path(sandbox), _listen)
-            service = Service(udp, tcp, lambda name: self.directory(sandbox, name), upstream)
+            service = Service(udp, tcp, lambda name: self.directory(sandbox, name), upstream, self._asked)
             self._services[sandbox] = service
             await service.start()
 
@@ -93,7 +94,8 @@ class NameServers:
         """The host's own loopback servers are asked on the host; a person's `--dns 127.0.0.1` is the container's loopback."""
         of_host = {server for server in await self.host_servers() if ip_address(server).is_loopback}
         # Asking ourselves from inside would never end.
-        return [Server(server, server in of_host) for server in servers if server in of_host or server != rules.ADDRESS]
+        asked = [server for server in servers if _is_address(server) and (server in of_host or server != rules.ADDRESS)]
+        return [Server(server, server in of_host) for server in asked]
 
 
 def _listen() -> Sockets:

@@ -6,16 +6,18 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from dns.message import Message
 from dns.rcode import Rcode
 
-from engine.host.names.answers import Lookup, Unanswerable, answer, failure, parse
+from engine.host.names.answers import Lookup, answer, failure
+from engine.host.names.query import Query, Unanswerable, parse
 from engine.host.names.upstream import Upstream, framed
 
 MOST_ASKED = 1024
 """Queries of one namespace that wait for other servers; more are refused."""
+MOST_ASKED_BY_ALL = 4096
+"""The same, of all namespaces together: each takes one of the engine's files."""
 MOST_CONNECTIONS = 256
-"""TCP connections of one namespace: a container must not use up the engine's files."""
+"""TCP connections of one namespace."""
 IDLE = 15.0
 """Seconds that a TCP connection may say nothing: more than three servers may take."""
 TURN = 16
@@ -24,16 +26,18 @@ MOST_BUFFERED = 2 * (2 + 65535)
 """Bytes received and not yet taken, of one connection: at least one whole message."""
 
 Reply = Callable[[bytes], None]
+Asked = set[asyncio.Task[None]]
 
 
 class Service:
     """The two sockets of one namespace, served from `start` to `close`."""
 
-    def __init__(self, udp: socket.socket, tcp: socket.socket, lookup: Lookup, upstream: Upstream) -> None:
+    def __init__(self, udp: socket.socket, tcp: socket.socket, lookup: Lookup, upstream: Upstream, everybody: Asked) -> None:
+        """`everybody`: the queries of all namespaces that wait for other servers."""
         self.udp, self.tcp = udp, tcp
-        self.lookup, self.upstream = lookup, upstream
+        self.lookup, self.upstream, self.everybody = lookup, upstream, everybody
         self.connections: set[asyncio.Transport] = set()
-        self._asked: set[asyncio.Task[None]] = set()
+        self._asked: Asked = set()
         self._datagrams: asyncio.DatagramTransport | None = None
         self._listener: asyncio.Server | None = None
 
@@ -65,15 +69,16 @@ class Service:
         own = answer(query, self.lookup, tcp=tcp)
         if own is not None:
             reply(own)
-        elif len(self._asked) >= MOST_ASKED:
+        elif len(self._asked) >= MOST_ASKED or len(self.everybody) >= MOST_ASKED_BY_ALL:
             reply(failure(query, Rcode.REFUSED))
         else:
-            task = asyncio.create_task(self._ask(query, wire, reply, tcp))
-            self._asked.add(task)
-            task.add_done_callback(self._asked.discard)
+            task = asyncio.create_task(self._ask(query, reply, tcp))
+            for asked in (self._asked, self.everybody):
+                asked.add(task)
+                task.add_done_callback(asked.discard)
 
-    async def _ask(self, query: Message, wire: bytes, reply: Reply, tcp: bool) -> None:
-        found = await self.upstream.ask(query, wire, tcp=tcp)
+    async def _ask(self, query: Query, reply: Reply, tcp: bool) -> None:
+        found = await self.upstream.ask(query, tcp=tcp)
         reply(found or failure(query, Rcode.SERVFAIL))
 
 

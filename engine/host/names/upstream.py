@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from dns.message import Message
 from dns.rcode import Rcode
 
-from engine.host.names.answers import HEADER, question_wire
+from engine.host.names.query import HEADER, Query
 from engine.host.netns import inside
-from engine.host.threads import short
 
 PORT = 53
 MOST_SERVERS = 3
@@ -21,6 +20,9 @@ PATIENCE = 4.0
 """Seconds that one server may take."""
 TRY_NEXT = (Rcode.SERVFAIL, Rcode.REFUSED)
 """The server cannot say. Every other code is an answer, NXDOMAIN too."""
+
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="names")
+"""Of their own: a container that asks a thousand questions must not keep the engine's system calls waiting."""
 
 
 class Server(NamedTuple):
@@ -36,33 +38,35 @@ class Upstream:
         self.namespace = namespace
         self.servers = tuple(servers)[:MOST_SERVERS]
 
-    async def ask(self, query: Message, wire: bytes, *, tcp: bool) -> bytes | None:
+    async def ask(self, query: Query, *, tcp: bool) -> bytes | None:
         """The first usable answer, unchanged. None: nobody had one."""
         for server in self.servers:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    reply = await self._ask(server, query, wire, tcp)
+                    reply = await self._ask(server, query, tcp)
             except OSError:  # a timeout too
                 continue
             if reply[3] & 0xF not in TRY_NEXT:
                 return reply
         return None
 
-    async def _ask(self, server: Server, query: Message, wire: bytes, tcp: bool) -> bytes:
+    async def _ask(self, server: Server, query: Query, tcp: bool) -> bytes:
         loop = asyncio.get_running_loop()
         # A socket of its own for every query: a stranger who wants to answer in the server's place must guess its port.
         with await self._socket(server, tcp) as peer:
             await loop.sock_connect(peer, (server.address, PORT))
-            await loop.sock_sendall(peer, framed(wire) if tcp else wire)
+            await loop.sock_sendall(peer, framed(query.wire) if tcp else query.wire)
             while True:
                 reply = await _read_framed(peer) if tcp else await loop.sock_recv(peer, 65535)
-                if _answers(reply, query, wire):
+                if _answers(reply, query):
                     return reply
 
     async def _socket(self, server: Server, tcp: bool) -> socket.socket:
         if server.of_host:
             return _new_socket(server.address, tcp)
-        making = asyncio.ensure_future(short(inside, self.namespace, lambda: _new_socket(server.address, tcp)))
+        making = asyncio.get_running_loop().run_in_executor(
+            _threads, inside, self.namespace, lambda: _new_socket(server.address, tcp)
+        )
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
@@ -100,9 +104,9 @@ async def _read(peer: socket.socket, length: int) -> bytes:
     return found
 
 
-def _answers(reply: bytes, query: Message, wire: bytes) -> bool:
+def _answers(reply: bytes, query: Query) -> bool:
     """Is this the answer to that query, and not a late one or a stranger's? Some servers leave the question out of errors."""
-    if len(reply) < HEADER.size or reply[:2] != wire[:2] or not reply[2] >> 7:
+    if len(reply) < HEADER.size or reply[:2] != query.wire[:2] or not reply[2] >> 7:
         return False
-    ours, theirs = question_wire(query), reply[HEADER.size : HEADER.size + len(question_wire(query))]
+    ours, theirs = query.question, reply[HEADER.size : query.end]
     return (theirs[:-4].lower(), theirs[-4:]) == (ours[:-4].lower(), ours[-4:]) or reply[4:6] == b"\0\0"

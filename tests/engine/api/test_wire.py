@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.api import wire
+from engine.api import netwire, wire
 from engine.host import Facts
 from engine.host.simulated_world import BUSYBOX
-from engine.model.container import NEVER, Container, Endpoint, Health, Layers, Probe, State
+from engine.model.container import NEVER, Container, Health, Layers, Probe, State
 from engine.model.image import Image, ImageLayer
 from engine.model.interface import LogLine
+from engine.model.network import Attachment, Endpoint
 from engine.model.run import Run, Way
 from engine.model.settings import Config, Healthcheck, HostConfig
 from engine.model.status import Status
@@ -115,16 +116,18 @@ def test_health_is_there_only_with_a_check() -> None:
 
 
 def test_an_endpoint_is_shown_while_it_is_plugged_in() -> None:
-    plugged = container(endpoint=ENDPOINT, held=("MakeNetworkNamespace", "PlugVeth"))
-    shown = wire.network_settings(plugged, FACTS)
+    plugged = container(
+        endpoints=(ENDPOINT,), networks={"bridge": Attachment()}, held=("MakeNetworkNamespace", f"PlugVeth/{ENDPOINT.key}")
+    )
+    shown = netwire.network_settings(plugged, FACTS)
     assert shown["IPAddress"] == shown["Networks"]["bridge"]["IPAddress"] == "10.84.0.2"
     assert shown["SandboxKey"] == f"/exec/netns/{'c' * 12}"
-    pulled = wire.network_settings(container(endpoint=ENDPOINT), FACTS)
+    pulled = netwire.network_settings(container(endpoints=(ENDPOINT,), networks={"bridge": Attachment()}), FACTS)
     assert pulled["IPAddress"] == pulled["Networks"]["bridge"]["IPAddress"] == pulled["SandboxKey"] == ""
 
 
 def test_without_a_network_there_is_one_called_none() -> None:
-    assert list(wire.networks(container(host_config=HostConfig(network_mode="none")))) == ["none"]
+    assert list(netwire.networks(container(host_config=HostConfig(network_mode="none")))) == ["none"]
 
 
 def test_where_the_layers_lie() -> None:
@@ -172,7 +175,7 @@ def test_a_moved_tag_shows_as_an_id() -> None:
 
 def test_ports_that_are_none_are_passed_over() -> None:
     odd = container(config=Config(exposed_ports={"80": {}, "53/udp": {}, "x/tcp": {}, "": {}, "8-9/tcp": {}}))
-    assert wire.exposed(odd) == [(53, "udp"), (80, "tcp")]
+    assert netwire.exposed(odd) == [(53, "udp"), (80, "tcp")]
 
 
 def test_shared_size_counts_layers_two_images_stand_on() -> None:

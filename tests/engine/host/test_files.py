@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from engine.host import Facts
 from engine.host.files import DiskFiles
-from engine.model.container import Container, Endpoint
+from engine.model.container import Container
+from engine.model.network import Endpoint
 from engine.model.settings import Config
 
 ID = "ab" * 32
@@ -27,7 +28,7 @@ ENDPOINT = Endpoint(
     mac="02:42:0a:58:00:02",
 )
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WEB = Container(id=ID, name="web", created=NOW, path="sh", args=(), config=Config(hostname="web1"), endpoint=ENDPOINT)
+WEB = Container(id=ID, name="web", created=NOW, path="sh", args=(), config=Config(hostname="web1"), endpoints=(ENDPOINT,))
 
 
 @pytest.fixture

@@ -224,19 +224,48 @@ async def test_a_port_that_a_crash_left_to_another_is_taken_over(firewall: NftFi
     assert await firewall.look_forward(OWNER) == "any6 tcp . 8080 : fd00:30::2 . 80"
 
 
-async def test_many_at_once(firewall: NftFirewall) -> None:
+async def test_many_at_once_share_transactions(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
     await firewall.make(network())
-    owners = [f"{n:064x}" for n in range(20)]
+    before = await rules()
+    told = Told(monkeypatch)
 
-    async def live(number: int, owner: str) -> None:
-        await firewall.forward(owner, TARGET, (Published(protocol="tcp", port=80, host_ip="0.0.0.0", host_port=9000 + number),))
-        assert await firewall.look_forward(owner)
+    async def live(number: int) -> None:
+        owner, port = f"{number:064x}", Published(protocol="tcp", port=80, host_ip="0.0.0.0", host_port=9000 + number)
+        await firewall.forward(owner, TARGET, (port,))
+        assert await firewall.look_forward(owner) == f"any4 tcp . {9000 + number} : 172.30.0.2 . 80"
         await firewall.unforward(owner)
         assert await firewall.look_forward(owner) is None
 
-    before = await rules()
-    await asyncio.gather(*(live(*each) for each in enumerate(owners)), *(firewall.make(network()) for _ in range(3)))
+    await asyncio.gather(*map(live, range(20)), *(firewall.make(network()) for _ in range(3)))
+    assert len(told.scripts) < 20
     assert await rules() == before
+
+
+async def test_a_change_that_nobody_waits_for_any_more_is_made_all_the_same(firewall: NftFirewall) -> None:
+    """So that what the kernel has and what is remembered never part."""
+    await firewall.make(network())
+    starting = asyncio.create_task(firewall.forward(OWNER, TARGET, EVERYWHERE))
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await firewall.unforward(OWNER)
+    assert await firewall.look_forward(OWNER) is None
+
+
+async def test_what_fails_is_told_to_everybody_and_changes_nothing(
+    firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await firewall.make(network())
+    before = await rules()
+    with monkeypatch.context() as without:
+        without.setattr("engine.host.tools.SEARCH_PATH", "/nowhere")
+        made = await asyncio.gather(
+            *(firewall.forward(owner, TARGET, EVERYWHERE) for owner in (OWNER, OTHER)), return_exceptions=True
+        )
+        assert [type(each) for each in made] == [Unavailable, Unavailable]
+    assert await rules() == before
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    assert await firewall.look_forward(OWNER)
 
 
 async def test_each_engine_has_a_table_of_its_own(firewall: NftFirewall) -> None:

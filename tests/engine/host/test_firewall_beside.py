@@ -59,8 +59,16 @@ async def final_drop(program: str) -> None:
     await tell(program, "-A", "FORWARD", "-j", "DROP")
 
 
+async def ufw_rejects(program: str) -> None:
+    """Its own chain rejects, and nothing after it is reached."""
+    await tell(program, "-N", "ufw-reject-forward")
+    await tell(program, "-A", "ufw-reject-forward", "-j", "REJECT")
+    await tell(program, "-A", "FORWARD", "-j", "ufw-reject-forward")
+    await tell(program, "-P", "FORWARD", "DROP")
+
+
 @pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
-@pytest.mark.parametrize("drop", [policy_drop, final_reject, final_drop])
+@pytest.mark.parametrize("drop", [policy_drop, final_reject, final_drop, ufw_rejects])
 async def test_a_firewall_that_drops_is_joined_and_left_as_it_was(
     web: str, outside: str, netns: KernelNetns, firewall: NftFirewall, program: str, drop: Callable[[str], Awaitable[None]]
 ) -> None:
@@ -118,3 +126,19 @@ async def test_a_strangers_drop_is_seen_and_nothing_is_made_by_looking(firewall:
     before = await rules()
     assert await firewall.strangers_drop()
     assert await rules() == before
+
+
+async def test_the_chain_of_ipv6_comes_and_goes_with_networks_that_have_it(firewall: NftFirewall) -> None:
+    for program in "iptables-nft", "ip6tables-nft":
+        await policy_drop(program)
+    await firewall.make(network())
+    assert await forward("ip6tables-nft") == ["-P FORWARD DROP"]
+    await firewall.make(network("lst1", 31, ipv6=True))
+    chain = await tell("ip6tables-nft", "-S", firewall.chain)
+    assert f"-A {firewall.chain} -i lst1 -j ACCEPT" in chain and "lst0" not in chain
+    await tell("ip6tables-nft", "-F")
+    await firewall.refresh()
+    assert f"-A FORWARD -j {firewall.chain}" in await forward("ip6tables-nft")
+    await firewall.drop(network("lst1", 31, ipv6=True))
+    assert await forward("ip6tables-nft") == ["-P FORWARD DROP"]
+    assert f"-A FORWARD -j {firewall.chain}" in await forward()

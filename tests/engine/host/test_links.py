@@ -73,55 +73,6 @@ async def test_a_strangers_bridge_is_neither_taken_nor_removed(links: KernelLink
     assert "lst0" in await shown("link", "show", "lst0")
 
 
-@pytest.mark.usefixtures("outside")
-async def test_forwarding_is_on_for_bridge_and_uplink_only_and_given_back(links: KernelLinks) -> None:
-    await links.make_bridge(network())
-    assert (read("lst0"), read("up0"), read("all"), read("lo")) == ("1", "1", "0", "0")
-    await KernelLinks(str(links_root(links))).drop_bridge(network())  # another engine process, after a restart
-    assert (read("up0"), read("all")) == ("0", "0")
-
-
-@pytest.mark.usefixtures("outside")
-async def test_an_uplink_that_forwarded_before_still_does(links: KernelLinks) -> None:
-    await tell("sysctl", "-q", "-w", "net.ipv4.conf.up0.forwarding=1")
-    await links.make_bridge(network())
-    await links.drop_bridge(network())
-    assert read("up0") == "1"
-
-
-@pytest.mark.usefixtures("outside")
-async def test_the_last_of_two_engines_gives_the_uplink_back(links: KernelLinks, tmp_path: Path) -> None:
-    other = KernelLinks(str(tmp_path))
-    await links.make_bridge(network())
-    await other.make_bridge(network("lst1", 31))
-    await links.drop_bridge(network())
-    assert read("up0") == "1"
-    await other.drop_bridge(network("lst1", 31))
-    assert read("up0") == "0"
-
-
-@pytest.mark.usefixtures("outside")
-async def test_a_host_that_forwards_by_now_is_left_so(links: KernelLinks) -> None:
-    await links.make_bridge(network())
-    await tell("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")  # as a dockerd that starts after us
-    await links.drop_bridge(network())
-    assert read("up0") == "1"
-
-
-async def test_an_uplink_that_comes_later_is_switched_on_by_refresh(links: KernelLinks) -> None:
-    await links.refresh()
-    await links.make_bridge(network())
-    await tell("ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1")
-    await tell("ip", "address", "add", "198.51.100.1/24", "dev", "late0")
-    await tell("ip", "link", "set", "late0", "up")
-    assert read("late0") == "0"
-    await links.refresh()
-    assert read("late0") == "1"
-    assert "late0=0" in await shown("link", "show", "lst0")
-    await links.drop_bridge(network())
-    assert read("late0") == "0"
-
-
 async def test_a_cable_is_plugged_seen_plugged_again_and_unplugged_twice(links: KernelLinks, netns: KernelNetns) -> None:
     cable = endpoint(2)
     await links.make_bridge(network())
@@ -314,7 +265,3 @@ async def test_nothing_stays_open(links: KernelLinks, netns: KernelNetns) -> Non
         await links.unplug(endpoint(2), "web")
         await netns.drop("web")
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def links_root(links: KernelLinks) -> Path:
-    return Path(links._namespaces).parent

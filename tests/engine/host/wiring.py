@@ -62,12 +62,20 @@ def endpoint(
 
 
 async def connect(netns: KernelNetns, links: KernelLinks, name: str, *cables: Endpoint) -> None:
-    """A container's network, as start makes it: the default route by the first cable."""
+    """A container's network, as start makes it: the default route by the first cable. Ready for packets."""
     await netns.make(name)
     for cable in cables:
         await links.plug(cable, name, owner=name)
         await links.address(cable, name)
     await links.route(cables[0], name)
+    await ready(links, name, *cables)
+
+
+async def ready(links: KernelLinks, name: str, *cables: Endpoint) -> None:
+    """The bridge takes nothing from a port before it has seen the carrier."""
+    for cable in cables:
+        while (end := (await links.wire(cable, name)).host) and end.state != "up":
+            await links.changed()
 
 
 async def reaches(netns: KernelNetns, name: str, address: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import time
@@ -44,6 +45,15 @@ class Loop:
         """Closed already is fine."""
         self._calls.pop(sock.fileno(), None)
         sock.close()
+
+    def accept(self, listener: socket.socket) -> socket.socket | None:
+        """Who waits to be accepted; None: nobody does, or the host is short of something."""
+        try:
+            return listener.accept()[0]
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                time.sleep(0.01)  # files or memory: they will be as short in a moment, and epoll would call at once
+            return None
 
     def again(self, call: Callable[[], None]) -> None:
         """It has more to do, but it is another's turn."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import time
 from collections.abc import Iterator
 from itertools import chain
 
 from .loop import Loop
-from .relay import IP_PKTINFO, PIECE, RESET, TURN, Address, Client, Connection, Exchange, answer_from, family
+from .relay import IP_PKTINFO, PIECE, TURN, Address, Client, Connection, Exchange, answer_from, family, reset
 
 WILDCARDS = ("0.0.0.0", "::")
 LOCAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
@@ -60,8 +59,10 @@ class Port:
             self._loop.close(self._sock)
 
     def _address(self) -> Address:
+        """Of the same family if it has one; otherwise the relay carries over from one family to the other."""
         address, address6 = self._target
-        return (address6 if address6 and ":" in self.key[1] else address), self.port
+        six = family(self.key[1]) == socket.AF_INET6
+        return (address6 if six else address) or address or address6, self.port
 
     def _end_relayed(self) -> None:
         for connection in tuple(self._connections):
@@ -71,18 +72,15 @@ class Port:
 
     def _accept(self, _: int) -> None:
         for _ in range(TURN):
+            client = self._loop.accept(self._sock)
+            if client is None:
+                return
             try:
-                client, _ = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != errno.ECONNABORTED:
-                    time.sleep(0.01)  # the host is out of memory or files: it will still be in a moment
-                return
-            if client.fileno() < self._loop.room:
+                if client.fileno() >= self._loop.room:
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 Connection(self._loop, client, self._address(), self._connections)
-            else:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            except OSError:
+                reset(client)
                 client.close()
 
     def _receive(self, _: int) -> None:
@@ -148,6 +146,9 @@ class Claim:
     """One `take` on its way. What the owner has already is used first; what is new can be undone."""
 
     def __init__(self, ports: Ports, owner: str, target: Target) -> None:
+        """Raises `ValueError` for a target without an address: to connect to none is to connect to this host."""
+        if not any(target):
+            raise ValueError("the target has no address")
         self._ports, self._owner, self._target = ports, owner, target
         self._mine = ports.owners.get(owner, {})
         self._spare = dict(self._mine)
@@ -259,6 +260,9 @@ def bound(protocol: str, ip: str, number: int) -> socket.socket:
         else:  # no names; the scope of `fe80::1%eth0` becomes a number
             address, _, *scope = socket.getaddrinfo(ip, None, type=kind, flags=socket.AI_NUMERICHOST)[0][4]
             sock.bind((address, number, *scope))
+    except socket.gaierror as error:
+        sock.close()
+        raise OSError(errno.EINVAL, str(error)) from error
         if protocol == "tcp":
             sock.listen(BACKLOG)
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -15,7 +16,7 @@ PIECE = 1 << 16
 TURN = 16
 """Pieces or datagrams before it is another's turn."""
 RESET = struct.pack("ii", 1, 0)
-"""`SO_LINGER`, socket(7): close with a reset, not as if all had been said."""
+"""`SO_LINGER` without a time, socket(7)."""
 IP_PKTINFO = 8
 """ip(7), <linux/in.h>; Python 3.11 has no name for it."""
 
@@ -28,6 +29,11 @@ Client = tuple[Any, tuple[Ancillary, ...]]
 
 def family(ip: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
+def reset(sock: socket.socket) -> None:
+    """When it is closed, the other side is told that it was broken off."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 class Flow:
@@ -61,33 +67,36 @@ class Connection:
     """A client of a TCP port, and our connection to the container. Ends and resets are handed on as they come."""
 
     def __init__(self, loop: Loop, client: socket.socket, address: Address, others: set[Connection]) -> None:
-        """`address`: the container's. `others`: where it is found as long as it lasts."""
+        """`address`: the container's. `others`: where it is found as long as it lasts. Raises `OSError`."""
         self._loop, self._client, self._others = loop, client, others
         self._server = socket.socket(family(address[0]), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        # Or the port that the kernel gives it on this side could not be published meanwhile.
-        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        client.setblocking(False)
-        for sock in (client, self._server):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Answers first: one may be complete although the container resets what it has not read of the question.
         self._flows = Flow(self._server, client), Flow(client, self._server)
-        others.add(self)
-        if self._server.connect_ex(address) in (0, errno.EINPROGRESS):
+        try:
+            client.setblocking(False)
+            for sock in (client, self._server):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Or the port that the kernel gives it on this side could not be published meanwhile.
+            self._server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            code = self._server.connect_ex(address)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
             loop.watch(self._server, self._connecting, EDGE)
-        else:
-            self.end()
+        except OSError:
+            self._server.close()
+            raise
+        others.add(self)
 
     def _connecting(self, _: int) -> None:
         """Nothing is read before: shutdown(2) would break off what is not connected yet."""
         try:
             self._server.getpeername()
-        except OSError:
-            if self._server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._loop.change(self._server, lambda _: self._carry(), EDGE)
+            self._loop.watch(self._client, self._client_ready, EDGE)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN or self._server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 self.end()
-            return
-        self._loop.change(self._server, lambda _: self._carry(), EDGE)
-        self._loop.watch(self._client, self._client_ready, EDGE)
 
     def _client_ready(self, events: int) -> None:
         if events & select.EPOLLERR and self._client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -110,12 +119,12 @@ class Connection:
     def end(self) -> None:
         """Break it off."""
         for sock in (self._client, self._server):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            reset(sock)
         self._close()
 
     def _close(self) -> None:
-        self._loop.close(self._client)
-        self._loop.close(self._server)
+        for sock in (self._client, self._server):
+            self._loop.close(sock)
         self._loop.not_again(self._carry)
         self._others.discard(self)
 

@@ -57,7 +57,8 @@ def serve(listener: socket.socket, loop: Loop) -> None:
     engines: set[Engine] = set()
 
     def accept(_: int) -> None:
-        Engine(loop, ports, listener.accept()[0], engines)
+        if sock := loop.accept(listener):
+            Engine(loop, ports, sock, engines)
 
     loop.watch(listener, accept)
     wait: float | None = FIRST

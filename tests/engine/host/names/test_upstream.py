@@ -132,11 +132,12 @@ async def test_a_truncated_answer_comes_whole_by_tcp(names: NameServers, netns: 
     assert said(await ask(netns.path("web"), "example.org", tcp=True)) == {"203.0.113.7"}
 
 
+@pytest.mark.parametrize("limit", ["MOST_ASKED", "MOST_ASKED_BY_ALL"])
 async def test_too_many_questions_at_once_are_refused(
-    names: NameServers, netns: KernelNetns, upstream: Start, monkeypatch: pytest.MonkeyPatch
+    names: NameServers, netns: KernelNetns, upstream: Start, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    assert serving.MOST_ASKED == 1024
-    monkeypatch.setattr(serving, "MOST_ASKED", 8)
+    assert (serving.MOST_ASKED, serving.MOST_ASKED_BY_ALL) == (1024, 4096)
+    monkeypatch.setattr(serving, limit, 8)
     server = await upstream(silent)
     await names.open("web", (FIRST,))
     waiting = [asyncio.create_task(ask(netns.path("web"), f"{number}.example.org")) for number in range(8)]

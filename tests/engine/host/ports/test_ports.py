@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from engine.host.ports import HostPorts
+from engine.host.tools import tell
 from engine.model.errors import HostFailed
 from engine.model.network import Target
 from tests.engine.host.helpers import helpers
@@ -190,7 +191,7 @@ async def test_an_address_of_another_host(ports: HostPorts) -> None:
 
 
 async def test_a_name_is_no_address(ports: HostPorts) -> None:
-    with pytest.raises(HostFailed, match="cannot publish on port 8080 of localhost"):
+    with pytest.raises(HostFailed, match="cannot publish on port 8080 of localhost: Invalid argument"):
         await ports.take(ID, (tcp(80, 8080, host_ip="localhost"),), CONTAINER)
 
 
@@ -198,6 +199,20 @@ async def test_a_number_that_is_no_port(ports: HostPorts) -> None:
     with pytest.raises(HostFailed, match=r"not understood: .*port must be 0-65535"):
         await ports.take(ID, (tcp(80, 8080), tcp(80, 70000)), CONTAINER)
     assert free(8080)
+
+
+async def test_a_target_without_an_address(ports: HostPorts) -> None:
+    with pytest.raises(HostFailed, match="the target has no address"):
+        await ports.take(ID, (tcp(80, 8080),), Target(bridge="", address=""))
+    assert free(8080)
+
+
+async def test_an_address_of_one_link(ports: HostPorts) -> None:
+    await tell("ip", "link", "add", "ls0", "type", "dummy")
+    await tell("ip", "link", "set", "ls0", "up")
+    await tell("ip", "address", "add", "fe80::1/64", "dev", "ls0", "nodad")
+    assert said(await ports.take(ID, (tcp(80, 8080, host_ip="fe80::1%ls0"),), CONTAINER)) == ["[fe80::1%ls0]:8080->80/tcp"]
+    socket.create_connection(("fe80::1%ls0", 8080)).close()
 
 
 async def test_ipv6_is_off(ports: HostPorts) -> None:

@@ -56,6 +56,12 @@ async def test_ipv6_goes_to_the_containers_own(ports: HostPorts) -> None:
         assert await exchange(b"", 8080, "::1") == b"::1"
 
 
+async def test_a_container_that_has_only_ipv6(ports: HostPorts) -> None:
+    async with server(address="::1") as port:
+        await ports.take(ID, (tcp(port, 8080, host_ip=""),), Target(bridge="", address="", address6="::1"))
+        assert await exchange(b"carried over", 8080) == b"carried over"
+
+
 async def test_the_end_of_one_direction_leaves_the_other_open(ports: HostPorts) -> None:
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = len(await reader.read())  # to the end

@@ -1,0 +1,22 @@
+"""Networks: what there is, made, removed, and joined to containers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.client.connection import Connection, part
+
+
+class Networks(Connection):
+    async def networks_json(self, **query: str) -> list[dict[str, Any]]:
+        """`GET /networks`; `query`: filters, as in the Docker API."""
+        return await self._get("/networks", list[dict[str, Any]], **query)
+
+    async def network_json(self, name: str) -> dict[str, Any]:
+        """`GET /networks/x`."""
+        return await self._get(f"/networks/{part(name)}", dict[str, Any])
+
+    async def networks_prune(self, **query: str) -> list[str]:
+        """Remove the networks nobody is on; their names. `query`: filters."""
+        told = await self._post("/networks/prune", None, dict[str, Any], **query)
+        return list(told["NetworksDeleted"] or ())
