@@ -241,13 +241,24 @@ async def test_many_at_once_share_transactions(firewall: NftFirewall, monkeypatc
     assert await rules() == before
 
 
-async def test_a_change_that_nobody_waits_for_any_more_is_made_all_the_same(firewall: NftFirewall) -> None:
+async def test_a_change_that_nobody_waits_for_any_more_is_made_all_the_same(
+    firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that what the kernel has and what is remembered never part."""
     await firewall.make(network())
+    under_way = asyncio.Event()
+
+    async def run(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
+        running = asyncio.create_task(ask(program, *args, stdin=stdin))
+        under_way.set()
+        return await running
+
+    monkeypatch.setattr(tools, "ask", run)
     starting = asyncio.create_task(firewall.forward(OWNER, TARGET, EVERYWHERE))
-    await asyncio.sleep(0)
+    await under_way.wait()
     starting.cancel()
     await asyncio.wait([starting])
+    assert starting.cancelled()
     await firewall.unforward(OWNER)
     assert await firewall.look_forward(OWNER) is None
 
