@@ -126,8 +126,8 @@ class Demo:
         return found
 
     def _traces(self, c: Container) -> Traces:
-        assert c.layers and c.endpoint
-        return traces([c.short_id, c.layers.mount_id], c.endpoint.veth, [self.root, *filter(None, [self.exec_root])])
+        assert c.layers and c.endpoints
+        return traces([c.short_id, c.layers.mount_id], c.endpoints[0].veth, [self.root, *filter(None, [self.exec_root])])
 
     async def _prove(self, c: Container, before: Traces) -> bool:
         """Look for the same traces again; what ends by itself gets a moment."""

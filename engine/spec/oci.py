@@ -13,6 +13,7 @@ from engine.model.settings import HostConfig
 from engine.spec import capabilities, seccomp
 from engine.spec.identity import hostname
 from engine.spec.security import BUILTIN, UNCONFINED, security
+from engine.spec.wiring import own_namespace
 
 Object = dict[str, Any]
 
@@ -180,7 +181,7 @@ def _mounts(hc: HostConfig, directory: str) -> list[Object]:
 
 def _sysctl(c: Container, facts: Facts) -> dict[str, str]:
     found: dict[str, str] = {}
-    if facts.ping_group_range:
+    if facts.ping_group_range and own_namespace(c):
         # Inside, everyone may ping and serve on any port: the namespace is the container's own.
         found |= {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
     if c.config.domainname:

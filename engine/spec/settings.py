@@ -180,6 +180,8 @@ def _network(config: Config, hc: HostConfig, warnings: list[str]) -> None:
             raise bad(
                 "Links", hc.links, "host type networking can't be used with links: there are no addresses", "leave them out"
             )
+        if any(key.startswith("net.") for key in hc.sysctls or {}):
+            raise bad("Sysctls", sorted(hc.sysctls or {}), "would change the host's network", "leave net.* out")
         if published:
             warnings.append("Published ports are discarded when using host network mode")
     if not hc.network_mode.startswith(SHARED):

@@ -28,10 +28,10 @@ class Scene:
 
     def __init__(self, engine: EngineProcess, client: Client, screen: Screen, c: Container) -> None:
         self.engine, self.client, self.screen, self.c = engine, client, screen, c
-        assert c.layers and c.endpoint
+        assert c.layers and c.endpoints
         self.merged = f"{engine.root}/overlay2/{c.layers.mount_id}/merged"
         self.netns = f"{engine.run}/netns/{c.sandbox}"
-        self.veth = c.endpoint.veth
+        self.veth = c.endpoints[0].veth
         self.table = f"longshore-{engine.bridge}"
 
     def freezer(self, *above: str) -> Path:

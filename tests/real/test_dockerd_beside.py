@@ -133,8 +133,8 @@ async def _start_ours(client: Client, name: str) -> Peer:
     await client.do("create", "", {"name": name, "body": body})
     await client.do("start", name)
     c = await client.inspect(name)
-    assert c.endpoint
-    return await _serving(Peer(f"/proc/{c.state.pid}/ns/net", c.endpoint.address))
+    assert c.endpoints
+    return await _serving(Peer(f"/proc/{c.state.pid}/ns/net", c.endpoints[0].address))
 
 
 async def _serving(peer: Peer) -> Peer:

@@ -64,16 +64,16 @@ async def said(client: Client, script: str, **more: Any) -> list[str]:
 
 
 def address(c: Container) -> str:
-    assert c.endpoint
-    return c.endpoint.address
+    assert c.endpoints
+    return c.endpoints[0].address
 
 
 async def test_the_first_container_reaches_its_gateway_and_the_gateway_it(client: Client, here: Machine) -> None:
     await create(client, "web", f"ping -c 1 -W 5 $(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p') && {SLEEP}")
     await client.do("start", "web")
     web = await client.inspect("web")
-    assert web.endpoint
-    here.shown("busybox", "ping", "-c", "1", "-W", "5", web.endpoint.address)
+    assert web.endpoints
+    here.shown("busybox", "ping", "-c", "1", "-W", "5", web.endpoints[0].address)
     async for line in client.logs("web", follow=True):
         if b"1 packets received" in line.log:
             break

@@ -23,13 +23,13 @@ from tests.real.watching import POLITE, run, sh, until
 
 def in_kernel(engine: EngineProcess, c: Container) -> bool:
     """Is all of a running container there: process, mount, namespace, cable, cgroup?"""
-    assert c.layers and c.endpoint
+    assert c.layers and c.endpoints
     mounts = Path("/proc/mounts").read_text()
     return (
         Path(f"/proc/{c.state.pid}/cwd").exists()
         and f"{c.layers.mount_id}/merged" in mounts
         and f"{engine.run}/netns/{c.sandbox}" in mounts
-        and Path("/sys/class/net", engine.bridge, "brif", c.endpoint.veth).exists()
+        and Path("/sys/class/net", engine.bridge, "brif", c.endpoints[0].veth).exists()
         and Path("/sys/fs/cgroup/freezer", engine.cgroup_parent.strip("/"), c.id, "freezer.state").exists()
     )
 

@@ -79,5 +79,5 @@ async def ready(links: KernelLinks, name: str, *cables: Endpoint) -> None:
 
 
 async def reaches(netns: KernelNetns, name: str, address: str) -> bool:
-    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W1", address)
+    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W3", address)
     return not code
