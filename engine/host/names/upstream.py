@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from dns.rcode import Rcode
 
+from engine.host.names.door import Door
 from engine.host.names.query import HEADER, Query
-from engine.host.netns import inside
 
 PORT = 53
 MOST_SERVERS = 3
@@ -20,9 +19,6 @@ PATIENCE = 4.0
 """Seconds that one server may take."""
 TRY_NEXT = (Rcode.SERVFAIL, Rcode.REFUSED)
 """The server cannot say. Every other code is an answer, NXDOMAIN too."""
-
-_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="names")
-"""Of their own: a container that asks a thousand questions must not keep the engine's system calls waiting."""
 
 
 class Server(NamedTuple):
@@ -35,7 +31,7 @@ class Upstream:
     """The servers of one namespace, asked one after the other."""
 
     def __init__(self, namespace: str, servers: Iterable[Server]) -> None:
-        self.namespace = namespace
+        self._door = Door(namespace)
         self.servers = tuple(servers)[:MOST_SERVERS]
 
     async def ask(self, query: Query, *, tcp: bool) -> bytes | None:
@@ -62,32 +58,16 @@ class Upstream:
                     return reply
 
     async def _socket(self, server: Server, tcp: bool) -> socket.socket:
+        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
         if server.of_host:
-            return _new_socket(server.address, tcp)
-        making = asyncio.get_running_loop().run_in_executor(
-            _threads, inside, self.namespace, lambda: _new_socket(server.address, tcp)
-        )
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(_close)  # the thread makes it all the same
-            raise
+            return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        return await self._door.socket(family, kind)
 
 
 def framed(message: bytes) -> bytes:
     """As it goes over TCP: its length first (RFC 1035, 4.2.2)."""
     return len(message).to_bytes(2) + message
-
-
-def _new_socket(address: str, tcp: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
-    return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-
-
-def _close(made: asyncio.Future[socket.socket]) -> None:
-    if not made.cancelled() and made.exception() is None:
-        made.result().close()
 
 
 async def _read_framed(peer: socket.socket) -> bytes:
