@@ -92,8 +92,8 @@ async def test_the_next_engine_adopts(spawn_engine: SpawnEngine, how: signal.Sig
     await engine.start()
     async with engine.client() as client:
         after = [await client.inspect(name) for name in ("web", "frozen")]
-        assert [(c.status, c.state.pid, c.state.started_at, c.endpoint) for c in after] == [
-            (c.status, c.state.pid, c.state.started_at, c.endpoint) for c in before
+        assert [(c.status, c.state.pid, c.state.started_at, c.endpoints) for c in after] == [
+            (c.status, c.state.pid, c.state.started_at, c.endpoints) for c in before
         ]
         await gateway_answers(engine, after[0])
         await client.do("unpause", "frozen")
