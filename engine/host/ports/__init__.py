@@ -51,7 +51,7 @@ class HostPorts:
         )
 
     async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
-        """See `Ports.take`; the target has an address. What is held beyond these bindings is given back. Cheap when all is held. Raises `HostFailed`."""
+        """See `Ports.take`. What is held beyond these bindings is given back. Cheap when all is held. Raises `HostFailed`."""
         with doing("hold the published ports"):
             answer = await self._helper.ask(_take(owner, bindings, target))
         if b'"errno"' in answer:

@@ -172,7 +172,7 @@ class Claim:
                 if no.code != errno.EADDRINUSE or low == high:
                     raise
             else:
-                if not first:
+                if not first and chosen[0].key not in self._mine:
                     self._ports.last[protocol] = number
                 self._chosen.update(dict.fromkeys(chosen, port))
                 return
@@ -197,7 +197,7 @@ class Claim:
             for key in keys:
                 had = key in self._spare
                 got.append(self._spare.pop(key) if had else self._ports.open(self._owner, key, port, self._target))
-        except Refused:
+        except BaseException:
             for each in got:
                 self._put_back(each)
             raise
@@ -260,11 +260,11 @@ def bound(protocol: str, ip: str, number: int) -> socket.socket:
         else:  # no names; the scope of `fe80::1%eth0` becomes a number
             address, _, *scope = socket.getaddrinfo(ip, None, type=kind, flags=socket.AI_NUMERICHOST)[0][4]
             sock.bind((address, number, *scope))
+        if protocol == "tcp":
+            sock.listen(BACKLOG)
     except socket.gaierror as error:
         sock.close()
         raise OSError(errno.EINVAL, str(error)) from error
-        if protocol == "tcp":
-            sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise

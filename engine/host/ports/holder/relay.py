@@ -19,6 +19,8 @@ RESET = struct.pack("ii", 1, 0)
 """`SO_LINGER` without a time, socket(7)."""
 IP_PKTINFO = 8
 """ip(7), <linux/in.h>; Python 3.11 has no name for it."""
+MULTICAST = 0xFF
+"""First byte of an IPv6 address that nobody can answer from."""
 
 Address = tuple[str, int]
 Ancillary = tuple[int, int, bytes]
@@ -174,8 +176,6 @@ def answer_from(ancillary: list[Ancillary]) -> tuple[Ancillary, ...]:
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
             return ((level, kind, struct.pack("@i4s4s", 0, data[4:8], bytes(4))),)
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and data[
-            0
-        ] != 0xFF:  # an answer from multicast cannot be
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and data[0] != MULTICAST:
             return ((level, kind, data[:16] + bytes(4)),)
     return ()

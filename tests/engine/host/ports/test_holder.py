@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,25 +31,36 @@ asyncio.run(main())
 """
 
 
+@asynccontextmanager
+async def engine(root: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that has published the container's port on 8080."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ENGINE, str(root), str(port), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout and b"8080" in await process.stdout.readline()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_connections_outlive_an_engine_that_is_killed(make: Make, path: Path) -> None:
+    following = make()
     async with server() as port:
-        make()
-        engine = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", ENGINE, str(path.parent), str(port), stdout=asyncio.subprocess.PIPE
-        )
-        assert engine.stdout and b"8080" in await engine.stdout.readline()
-        [pid] = helpers(path)
-        assert os.getsid(pid) not in (os.getsid(0), os.getsid(engine.pid))
-        assert os.readlink(f"/proc/{pid}/cwd") == "/"
-        reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
-        writer.write(b"before")
-        assert await reader.readexactly(6) == b"before"
-        engine.kill()
-        await engine.wait()
+        async with engine(path.parent, port) as process:
+            [pid] = helpers(path)
+            assert os.getsid(pid) not in (os.getsid(0), os.getsid(process.pid))
+            assert os.readlink(f"/proc/{pid}/cwd") == "/"
+            reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
+            writer.write(b"before")
+            assert await reader.readexactly(6) == b"before"
+            process.kill()
+            await process.wait()
         writer.write(b"after")
         assert await reader.readexactly(5) == b"after"
         assert await exchange(b"a new one", 8080) == b"a new one"
-        following = make()
         assert await following.owners() == {ID}
         assert await following.look(ID) == f"127.0.0.1:8080 tcp held by pid {pid}"
         await following.take(ID, (tcp(port, 8080),), CONTAINER)

@@ -208,7 +208,7 @@ async def test_a_target_without_an_address(ports: HostPorts) -> None:
 
 
 async def test_an_address_of_one_link(ports: HostPorts) -> None:
-    await tell("ip", "link", "add", "ls0", "type", "dummy")
+    await tell("ip", "link", "add", "ls0", "type", "bridge")
     await tell("ip", "link", "set", "ls0", "up")
     await tell("ip", "address", "add", "fe80::1/64", "dev", "ls0", "nodad")
     assert said(await ports.take(ID, (tcp(80, 8080, host_ip="fe80::1%ls0"),), CONTAINER)) == ["[fe80::1%ls0]:8080->80/tcp"]
