@@ -20,6 +20,7 @@ from tests.bench.idle import idle
 from tests.bench.images import images
 from tests.bench.life import life
 from tests.bench.logs import logs
+from tests.bench.names import names
 from tests.bench.peer import Missing
 from tests.leftovers import MARK
 
@@ -33,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "freezer": freezer,
     "files": files,
     "images": images,
+    "names": names,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 
