@@ -24,7 +24,7 @@ from tests.engines import EngineProcess
 from tests.real.machine import ADDRESS, OUTSIDE, WEB, Machine, fetch, machine, path, run
 
 SERVE = "busybox mkdir -p /www; echo $NAME > /www/index.html; exec busybox httpd -f -p 80 -h /www"
-PUBLISHED = 8081
+PUBLISHED, OURS_PUBLISHED = 8081, 8082
 CLOSED = 1.0
 """Seconds after which no answer is taken for none."""
 AGAIN = 10.0 + FIREWALL_EVERY
@@ -56,9 +56,9 @@ class Beside:
         return [rule for rule in self.rules() if "LONGSHORE" not in rule]
 
     async def start_ours(self) -> None:
-        """Two containers of ours; names do not tell more than that."""
+        """Two containers of ours; the first one's port 80 is published."""
         async with self.engine.client() as client:
-            self.ours = [await _start_ours(client, name) for name in ("ours-1", "ours-2")]
+            self.ours = [await _start_ours(client, name) for name in OURS]
 
     async def start_dockers(self) -> None:
         self.dockers = await asyncio.to_thread(_start_dockers, self.dockerd.socket)
@@ -76,7 +76,10 @@ class Beside:
             {
                 "out": (fetch(one.netns, OUTSIDE, WEB), ADDRESS),
                 "to the neighbour": (fetch(one.netns, two.address, 80), "ours-2"),
-                "from outside": (fetch(path(self.here.outside), one.address, 80, CLOSED), None),
+                "from outside, published": (fetch(path(self.here.outside), ADDRESS, OURS_PUBLISHED), "ours-1"),
+                "from outside, not published": (fetch(path(self.here.outside), one.address, 80, CLOSED), None),
+                "from itself, published": (fetch(one.netns, ADDRESS, OURS_PUBLISHED), "ours-1"),
+                "over loopback": (fetch(path(self.here.own), "127.0.0.1", OURS_PUBLISHED), "ours-1"),
             }
         )
 
@@ -99,7 +102,8 @@ class Beside:
             {
                 "ours to Docker's, published": (fetch(ours.netns, ADDRESS, PUBLISHED), "dockers-1"),
                 "ours to Docker's, not published": (fetch(ours.netns, two.address, 80, CLOSED), None),
-                "Docker's to ours": (fetch(one.netns, ours.address, 80, CLOSED), None),
+                "Docker's to ours, published": (fetch(one.netns, ADDRESS, OURS_PUBLISHED), "ours-1"),
+                "Docker's to ours, not published": (fetch(one.netns, ours.address, 80, CLOSED), None),
             }
         )
 
@@ -129,7 +133,14 @@ async def _assert_all(expected: dict[str, tuple[Any, str | None]]) -> None:
 
 
 async def _start_ours(client: Client, name: str) -> Peer:
-    body = {"Image": "busybox", "Cmd": ["sh", "-c", SERVE], "Env": [f"NAME={name}"], "StopSignal": "KILL"}
+    body = {
+        "Image": "busybox",
+        "Cmd": ["sh", "-c", SERVE],
+        "Env": [f"NAME={name}"],
+        "StopSignal": "KILL",
+        "ExposedPorts": {"80/tcp": {}},
+        "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": str(OURS_PUBLISHED)}]} if name == OURS[0] else {}},
+    }
     await client.do("create", "", {"name": name, "body": body})
     await client.do("start", name)
     c = await client.inspect(name)
@@ -143,7 +154,7 @@ async def _serving(peer: Peer) -> Peer:
     return peer
 
 
-NAMES = ("dockers-1", "dockers-2")
+NAMES, OURS = ("dockers-1", "dockers-2"), ("ours-1", "ours-2")
 
 
 def _start_dockers(socket: str) -> list[Peer]:
