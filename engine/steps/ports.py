@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engine.host import Host
 from engine.model.container import Container
-from engine.model.network import Binding
+from engine.model.network import Binding, Published
 from engine.spec.wiring import target
 from engine.steps.network import EndpointStep
 
@@ -36,7 +36,9 @@ class TakePorts(EndpointStep):
         return ("ss -lntup",)
 
     async def do(self, host: Host, c: Container) -> Container:
-        ports = await host.ports.take(c.id, c.bindings, target(self.endpoint(c)))
+        # What it has had before it keeps: a port that was free to choose was told to people since.
+        wanted = tuple(map(exactly, c.ports)) or c.bindings
+        ports = await host.ports.take(c.id, wanted, target(self.endpoint(c)))
         return replace(c, ports=ports)
 
     async def undo(self, host: Host, c: Container) -> Container:
@@ -81,6 +83,11 @@ class ForwardPorts(EndpointStep):
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.firewall.look_forward(c.id)
+
+
+def exactly(p: Published) -> Binding:
+    """What asks for the same port once more."""
+    return Binding(protocol=p.protocol, port=p.port, host_ip=p.host_ip, first=p.host_port)
 
 
 def _told(b: Binding) -> str:
