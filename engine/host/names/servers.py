@@ -52,9 +52,11 @@ class NameServers:
         if await self.look(sandbox):
             self._services[sandbox].upstream = upstream
             return
+        broken = self._services.get(sandbox)
+        kept = _ports((broken.udp, broken.tcp)) if broken else {}
         self._leave(sandbox)
         with doing(f"answer names in the network namespace {sandbox}"):
-            udp, tcp = await short(inside, self._path(sandbox), _listen)
+            udp, tcp = await short(inside, self._path(sandbox), lambda: _listen(kept))
             service = Service(udp, tcp, lambda name: self.directory(sandbox, name), upstream, self._asked)
             self._services[sandbox] = service
             await service.start()
@@ -98,13 +100,14 @@ class NameServers:
         return [Server(server, server in of_host) for server in asked]
 
 
-def _listen() -> Sockets:
-    """Both sockets, and the rules that lead to them; in the calling thread's namespace."""
-    former = rules.led()
+def _listen(kept: rules.Ports) -> Sockets:
+    """Both sockets, and the rules that lead to them; in the calling thread's namespace. `kept`: former ports without rules."""
+    led = rules.led()
+    former = led or kept
     with ExitStack() as stack:
         udp, tcp = (stack.enter_context(_bound(kind, former.get(protocol, 0))) for protocol, kind in KINDS.items())
         tcp.listen()
-        if (ports := _ports((udp, tcp))) != former:
+        if (ports := _ports((udp, tcp))) != led:
             rules.lead(ports, former)
         stack.pop_all()
     return udp, tcp

@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         self.service = service
         self.received = bytearray()
-        self.full = False
+        self.full = self.due = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
@@ -120,7 +120,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += data
         self._rest()
-        self._work()
+        if not self.due:
+            self._work()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: no more questions from it until it does."""
@@ -128,15 +129,18 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.full = False
-        self._work()
+        if not self.due:
+            self._work()
 
     def _work(self) -> None:
         """Take some of what was received. The rest waits for its turn: others have questions too."""
+        self.due = False
         for _ in range(TURN):
             if self.full or self.transport.is_closing() or (message := self._next()) is None:
                 break
             self.service.take(message, self._reply, tcp=True)
         else:
+            self.due = True
             asyncio.get_running_loop().call_soon(self._work)
         if len(self.received) > MOST_BUFFERED:
             self.transport.pause_reading()
