@@ -12,7 +12,7 @@ from engine.spec.wiring import has_names, way_out
 from engine.steps.attachment import Attach, RewriteNetworkFiles
 from engine.steps.names import AnswerNames
 from engine.steps.network import GiveAddress, PlugVeth, SetDefaultRoute
-from engine.steps.ports import ForwardPorts, TakePorts
+from engine.steps.ports import publishing
 
 
 def connect(c: Container, network: str, wanted: Attachment, new: Endpoint | None) -> Operation[Host, Container]:
@@ -25,8 +25,8 @@ def connect(c: Container, network: str, wanted: Attachment, new: Endpoint | None
     steps: list[Step[Host, Container]] = [attach, PlugVeth(new.key), GiveAddress(new.key)]
     if before != after and after:
         steps.append(SetDefaultRoute(before.key if before else "", after.key))
-    if after and before is None and c.bindings:
-        steps += [TakePorts(after.key), ForwardPorts(after.key)]
+    if after and before is None:
+        steps += publishing(c, after)
     if has_names(c.endpoints) and not has_names(old):
         steps.append(AnswerNames())
     return Operation("connect", (*steps, RewriteNetworkFiles(new.key)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.flow.step import Operation, Reverse, Step
+from engine.flow.step import Operation, Reverse, Step, held_steps
 from engine.host import Host
 from engine.model.container import Container
 from engine.model.network import Attachment, Endpoint
@@ -12,7 +12,7 @@ from engine.spec.wiring import has_names, way_out
 from engine.steps.attachment import Attach, RewriteNetworkFiles
 from engine.steps.names import AnswerNames
 from engine.steps.network import GiveAddress, PlugVeth, SetDefaultRoute
-from engine.steps.ports import ForwardPorts, TakePorts
+from engine.steps.ports import ForwardPorts, TakePorts, publishing
 
 
 def disconnect(c: Container, network: str, wanted: Attachment, old: Endpoint | None) -> Operation[Host, Container]:
@@ -25,12 +25,11 @@ def disconnect(c: Container, network: str, wanted: Attachment, old: Endpoint | N
     steps: list[Step[Host, Container]] = [Reverse(RewriteNetworkFiles(old.key))]
     if AnswerNames.__name__ in c.held and not has_names(left):
         steps.append(Reverse(AnswerNames()))
-    ports = ForwardPorts(old.key).key in c.held
-    if ports:
-        steps += [Reverse(ForwardPorts(old.key)), Reverse(TakePorts(old.key))]
+    published = [step for step in held_steps(c) if step.key in (TakePorts(old.key).key, ForwardPorts(old.key).key)]
+    steps += map(Reverse, reversed(published))
     if before != after and before:
         steps.append(SetDefaultRoute(before.key, after.key if after else ""))
     steps += [Reverse(GiveAddress(old.key)), Reverse(PlugVeth(old.key))]
-    if ports and after:
-        steps += [TakePorts(after.key), ForwardPorts(after.key)]
+    if published and after:
+        steps += publishing(c, after)
     return Operation("disconnect", (*steps, detach))

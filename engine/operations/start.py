@@ -12,7 +12,7 @@ from engine.spec.wiring import has_names, own_namespace, shares_with, way_out
 from engine.steps.layers import MountLayers
 from engine.steps.names import AnswerNames
 from engine.steps.network import GiveAddress, MakeNetworkNamespace, PlugVeth, SetDefaultRoute, WriteNetworkFiles
-from engine.steps.ports import ForwardPorts, TakePorts
+from engine.steps.ports import publishing
 from engine.steps.task import ConnectOutput, CreateTask, HandOverSpec, StartProcess
 
 CANNOT_START = 128
@@ -43,8 +43,7 @@ def wiring(c: Container) -> tuple[Step[Host, Container], ...]:
         steps += [PlugVeth(e.key), GiveAddress(e.key)]
     if out := way_out(c.endpoints):
         steps.append(SetDefaultRoute("", out.key))
-        if c.bindings:
-            steps += [TakePorts(out.key), ForwardPorts(out.key)]
+        steps += publishing(c, out)
     if has_names(c.endpoints):
         steps.append(AnswerNames())
     return (*steps, WriteNetworkFiles())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.model.container import Container
-from engine.model.network import BUILT_IN, DEFAULT, Attachment, Endpoint, Target
+from engine.model.network import BUILT_IN, DEFAULT, Attachment, Binding, Endpoint, Target
 
 SHARED = "container:"
 
@@ -44,6 +44,11 @@ def way_out(endpoints: Iterable[Endpoint]) -> Endpoint | None:
 
 def target(e: Endpoint) -> Target:
     return Target(bridge=e.bridge, address=e.address, address6=e.address6)
+
+
+def translated(bindings: Iterable[Binding], out: Endpoint) -> bool:
+    """Does the kernel translate any of these ports? What comes by IPv6 to a container without it is the relay's, as is `::1`."""
+    return any(":" not in b.host_ip or (out.address6 and b.host_ip != "::1") for b in bindings)
 
 
 def has_names(endpoints: Iterable[Endpoint]) -> bool:

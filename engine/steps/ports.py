@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from engine.host import Host
 from engine.model.container import Container
-from engine.model.network import Binding, Published
-from engine.spec.wiring import target
+from engine.model.network import Binding, Endpoint, Published
+from engine.spec.wiring import target, translated
 from engine.steps.network import EndpointStep
 
 
@@ -83,6 +83,13 @@ class ForwardPorts(EndpointStep):
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.firewall.look_forward(c.id)
+
+
+def publishing(c: Container, out: Endpoint) -> tuple[EndpointStep, ...]:
+    """The steps that publish the container's ports at an endpoint that leads out."""
+    if not c.bindings:
+        return ()
+    return (TakePorts(out.key), ForwardPorts(out.key)) if translated(c.bindings, out) else (TakePorts(out.key),)
 
 
 def exactly(p: Published) -> Binding:
