@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engine.host import forwarding, rtnetlink
 from engine.host.forwarding import ALIAS
-from engine.host.netns import set_ipv6
+from engine.host.netns import configure
 from engine.host.rtnetlink import OURS, Address, Link, Route
 from engine.model.network import NAME, Network
 
@@ -35,9 +35,10 @@ def set_up(link: Link, network: Network, addresses: list[Address]) -> None:
     wanted = _gateways(network, link.index)
     there = [address for address in addresses if address.index == link.index]
     if is_ours(link, network):
-        if rtnetlink.ipv6():
-            forwarding.write(f"ra:{link.name}", "0")  # no container may configure the host by router advertisements
-            set_ipv6(link.name, on=network.ipv6 is not None)
+        # No container may configure the host by router advertisements. Nobody else has our MAC, so neither the link-local
+        # address: until the kernel had made sure, for a second or two, it would not ask for who is behind the bridge.
+        for setting, value in (("accept_ra", 0), ("accept_dad", 0), ("disable_ipv6", int(network.ipv6 is None))):
+            configure("ipv6", link.name, setting, value)
         for kind in ("", "lo:", "6:") if network.internal else ():
             forwarding.write(kind + link.name, "0")  # a host that forwards passes that on to every new link
         rtnetlink.set_mtu(link.index, network.mtu)

@@ -51,6 +51,7 @@ class Forwarding:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._opened: tuple[str, ...] = ()
 
     def note(self, bridge: str, switches: Iterable[str], aliases: Iterable[str]) -> str:
         """Write down what the bridge's switches are now; the ifalias that says it. `aliases` are those of the other bridges."""
@@ -72,9 +73,20 @@ class Forwarding:
 
     def open(self) -> None:
         """Switch on what was noted. An interface that went away meanwhile is passed over."""
-        for name in sorted(_all(self._load()), key=ALL6.__eq__):  # `accept_ra` first, or the default route falls
+        names = sorted(_all(self._load()), key=ALL6.__eq__)  # `accept_ra` first, or the default route falls
+        for name in names:
             if read(name) not in (None, _on(name)):
                 write(name, _on(name))
+        self._opened = tuple(name for name in names if name.startswith("6:"))
+
+    @property
+    def silent(self) -> bool:
+        """Can switches fall without the kernel telling of it?"""
+        return bool(self._opened)
+
+    def fallen(self) -> bool:
+        """Have they? A 0 written into `conf/all/forwarding` that is 0 already does it: `sysctl --system` after an update."""
+        return any(read(name) == "0" for name in self._opened)
 
     def close(self, bridge: str, aliases: Iterable[str], *, leave_ipv6: bool = False) -> None:
         """Give back what no other bridge of ours or of another engine still needs.

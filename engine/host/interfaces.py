@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
 
 from engine.host import rtnetlink
-from engine.host.netns import set_ipv6
+from engine.host.netns import configure
 from engine.host.rtnetlink import Address, Link, Neighbour, Route
 from engine.host.things import Traffic
 from engine.model.network import Endpoint
@@ -18,14 +17,15 @@ def give_addresses(endpoint: Endpoint) -> None:
     link = rtnetlink.link(endpoint.interface)
     if link is None:
         raise OSError(errno.ENODEV, f"there is no link {endpoint.interface}")
-    _announce("ipv4", endpoint.interface, "arp_notify")
+    # When the link comes up the kernel tells the neighbours: whoever knew an address's former owner learns of the new one.
+    configure("ipv4", endpoint.interface, "arp_notify", 1)
     if endpoint.address6:
-        _announce("ipv6", endpoint.interface, "ndisc_notify")
+        configure("ipv6", endpoint.interface, "ndisc_notify", 1)
         # Its own router is the only one it has, and its MAC, so its link-local address too, is nobody else's.
         for setting in ("accept_ra", "accept_dad"):
-            _set("ipv6", endpoint.interface, setting, "0")
+            configure("ipv6", endpoint.interface, setting, 0)
         for interface in (endpoint.interface, "lo"):
-            set_ipv6(interface, on=True)
+            configure("ipv6", interface, "disable_ipv6", 0)
     for address in _addresses(endpoint, link.index):
         rtnetlink.add_address(address)
     rtnetlink.switch(link.index, on=True)
@@ -102,7 +102,7 @@ def end(link: Link, traffic: Traffic) -> WireEnd:
     return WireEnd(
         name=link.name,
         index=link.index,
-        state="down" if not link.up else "up" if link.carrier else "no carrier",
+        state="down" if not link.up else "up" if link.running else "no carrier",
         mtu=link.mtu,
         mac=link.mac,
         rx_packets=traffic.rx_packets,
@@ -132,16 +132,6 @@ def _gateways(endpoint: Endpoint | None) -> list[str]:
 
 def _defaults() -> list[Route]:
     return [route for route in rtnetlink.routes() if route.default and route.table == rtnetlink.RT_TABLE_MAIN]
-
-
-def _announce(family: str, interface: str, setting: str) -> None:
-    """The kernel tells the neighbours when the link comes up: whoever knew the address's former owner learns of the new one."""
-    _set(family, interface, setting, "1")
-
-
-def _set(family: str, interface: str, setting: str, value: str) -> None:
-    with suppress(FileNotFoundError), open(f"/proc/sys/net/{family}/conf/{interface}/{setting}", "w") as file:
-        file.write(value)
 
 
 def _words(route: Route, names: dict[int, str]) -> str:

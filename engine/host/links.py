@@ -99,7 +99,8 @@ class KernelLinks:
         """Switch forwarding on for uplinks that came after the bridge (a cable, a VPN), and again where somebody switched it
         off. Costs nothing while nothing changes."""
         rings = self._uplinks_bell.rings()
-        if rings == self._refreshed_at:
+        silent = self._forwarding.silent and await short(self._forwarding.fallen)
+        if rings == self._refreshed_at and not silent:
             return
         async with self._making:
             with doing("switch forwarding on"):

@@ -107,7 +107,7 @@ def _make(path: str) -> None:
     unshare(CLONE_NEWNET)
     _raise_loopback()
     for interface in ("all", "default"):
-        set_ipv6(interface, on=False)
+        configure("ipv6", interface, "disable_ipv6", 1)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644))
     # Last: a namespace that can be seen is complete.
@@ -137,8 +137,10 @@ def _raise_loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))  # netdevice(7)
 
 
-def set_ipv6(interface: str, *, on: bool) -> None:
-    """IPv6 for one interface, for `all` there are or the `default` of those to come. /proc/sys/net is the calling thread's; a
-    kernel without IPv6 lacks the file."""
-    with suppress(FileNotFoundError), open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "w") as file:
-        file.write("0" if on else "1")
+def configure(family: str, interface: str, setting: str, value: int) -> None:
+    """Set a sysctl of one interface, of `all` there are or the `default` of those to come, in the calling thread's namespace.
+
+    `family`: `ipv4` or `ipv6`. A kernel without it, and an interface that is gone, are passed over.
+    """
+    with suppress(FileNotFoundError), open(f"/proc/sys/net/{family}/conf/{interface}/{setting}", "w") as file:
+        file.write(str(value))

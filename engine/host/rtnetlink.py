@@ -53,7 +53,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_OPERSTATE = 1,
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC = 18, 20, 23, 26
 IFLA_INFO_KIND, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 1, 4, 5, 4
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
-IF_OPER_LOWERLAYERDOWN, IF_OPER_DOWN = 3, 2
+IF_OPER_UP = 6
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_PROTO = 1, 2, 4, 11
 IFA_F_NODAD = 0x2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_TABLE = 1, 4, 5, 6, 7, 9, 15
@@ -76,7 +76,8 @@ class Link(Struct, frozen=True):
     """`bridge`, `veth`; empty for hardware and `lo`."""
     up: bool
     """Switched on, with or without a carrier."""
-    carrier: bool
+    running: bool
+    """RFC 2863's operational state is up: of a veth, the other end is switched on too."""
     master: int
     """Index of the bridge it is a port of, or 0."""
     peer: int
@@ -256,7 +257,7 @@ def set_default(gateway: str, index: int) -> None:
 
 
 def delete_default(route: Route) -> None:
-    """Take a default route of the main table away, whoever made it; one that is gone is fine. A multipath one goes as a whole."""
+    """Take a default route of the main table away, whoever made it, a multipath one as a whole; one that is gone is fine."""
     payload = RTMSG.pack(route.family, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0, 0)  # 0 and `NOWHERE` match any
     payload += attribute(RTA_PRIORITY, struct.pack("=I", route.metric)) if route.metric else b""
     if len(route.links) == 1:
@@ -280,7 +281,7 @@ def _link(payload: bytes) -> Link:
         name=text(found, IFLA_IFNAME),
         kind=text(attributes(found.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND),
         up=bool(flags & IFF_UP),
-        carrier=found[IFLA_OPERSTATE][0] not in (IF_OPER_DOWN, IF_OPER_LOWERLAYERDOWN),
+        running=found[IFLA_OPERSTATE][0] == IF_OPER_UP,
         master=number(found, IFLA_MASTER),
         peer=number(found, IFLA_LINK),
         alias=text(found, IFLA_IFALIAS),

@@ -4,15 +4,17 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from engine.host import forwarding
+from engine.host import bell, forwarding
 from engine.host import netns as namespaces
+from engine.host.bell import Bell
 from engine.host.forwarding import ALIAS_SIZE, Forwarding, read, write
 from engine.host.links import KernelLinks
-from engine.host.netns import KernelNetns
+from engine.host.netns import KernelNetns, configure
 from engine.host.tools import ask, tell
 from engine.model.errors import HostFailed
 from engine.model.network import INHIBIT_IPV4, NAME
@@ -42,8 +44,11 @@ def older_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def outside6(outside: str, netns: KernelNetns) -> str:
     """The host on the uplink has an IPv6 address too, and a way back to the containers."""
+    await tell("sysctl", "-q", "-w", "net.ipv6.conf.up0.addr_gen_mode=1")  # what it has by itself it would first ask about
+    await tell("ip", "address", "add", "fe80::1/64", "dev", "up0", "nodad")
     await tell("ip", "address", "add", "fd02::1/64", "dev", "up0", "nodad")
-    namespaces.inside(netns.path("outside"), lambda: namespaces.set_ipv6("eth0", on=True))
+    for setting in ("accept_dad", "disable_ipv6"):
+        namespaces.inside(netns.path("outside"), partial(configure, "ipv6", "eth0", setting, 0))
     for command in (("address", "add", f"{SERVER6}/64", "dev", "eth0", "nodad"), ("route", "add", "default", "via", "fd02::1")):
         await tell("nsenter", f"--net={netns.path('outside')}", "ip", "-6", *command)
     return SERVER6
@@ -173,10 +178,12 @@ async def test_what_somebody_switched_off_is_switched_on_by_refresh(
 ) -> None:
     await links.make_bridge(network(ipv6=True))
     await connect(netns, links, "web", endpoint(2, ipv6=True))
-    await links.refresh()
-    write("6:all", "0")  # the kernel then drops the switches of all single interfaces
+    for _ in range(2):
+        await links.refresh()  # its own first change has rung
+    write("6:all", "0")  # the kernel then drops the switches of all single interfaces, and says nothing
     assert switches("6:lst0", "6:up0") == ("0", "0")
     await links.refresh()
+    assert switches("6:lst0", "6:up0") == ("1", "1")
     assert await reaches(netns, "web", outside6)
 
 
@@ -186,9 +193,10 @@ async def test_the_default_route_learned_from_a_router_stays(
 ) -> None:
     if kernel == "older":
         request.getfixturevalue("older_kernel")
-    while "default" not in await shown("-6", "route"):
-        namespaces.inside(netns.path("outside"), advertise)
-        await links.changed()
+    routes = Bell(socket.NETLINK_ROUTE, bell.ROUTES)
+    namespaces.inside(netns.path("outside"), advertise)
+    while routes.rings() >= 0 and "default" not in await shown("-6", "route"):
+        await routes.ring()
     await links.make_bridge(network(ipv6=True))
     assert "default" in await shown("-6", "route")
     await links.drop_bridge(network(ipv6=True))
@@ -199,7 +207,6 @@ def advertise() -> None:
     """A router advertisement on eth0, RFC 4861 section 4.2; sent from a link-local address, as it must."""
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
         index = socket.if_nametoindex("eth0")
-        write("ra:eth0", "0")
         router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
         router.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, index))
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from engine.host import rtnetlink
 from engine.host.links import KernelLinks
 from engine.host.netns import KernelNetns
 from engine.host.tools import ask
@@ -68,16 +69,16 @@ async def connect(netns: KernelNetns, links: KernelLinks, name: str, *cables: En
         await links.plug(cable, name, owner=name)
         await links.address(cable, name)
     await links.route(cables[0], name)
-    await ready(links, name, *cables)
+    await ready(links, *cables)
 
 
-async def ready(links: KernelLinks, name: str, *cables: Endpoint) -> None:
-    """The bridge takes nothing from a port before it has seen the carrier."""
-    for cable in cables:
-        while (end := (await links.wire(cable, name)).host) and end.state != "up":
-            await links.changed()
+async def ready(links: KernelLinks, *cables: Endpoint) -> None:
+    """A bridge takes nothing from a port, and sends nothing itself, before the kernel has seen the carriers."""
+    names = {name for cable in cables for name in (cable.bridge, cable.veth)}
+    while not names <= {link.name for link in rtnetlink.links() if link.running}:
+        await links.changed()
 
 
 async def reaches(netns: KernelNetns, name: str, address: str) -> bool:
-    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W3", address)
+    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W1", address)
     return not code
