@@ -147,15 +147,15 @@ class SimulatedPorts(_Port):
     async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
         if owner in self.world.ports:
             return self.world.ports[owner]
-        held = {(p.protocol, p.host_port) for ports in self.world.ports.values() for p in ports}
+        held = {(p.protocol, p.host_ip, p.host_port) for ports in self.world.ports.values() for p in ports}
         taken: list[Published] = []
         for b in bindings:
             first, last = (b.first, max(b.first, b.last)) if b.first else (EPHEMERAL, 65535)
-            number = next((n for n in range(first, last + 1) if (b.protocol, n) not in held), None)
-            if number is None:
-                raise HostFailed(f"port {b.first} is taken")
-            held.add((b.protocol, number))
             hosts = (b.host_ip,) if b.host_ip else ("0.0.0.0", "::")
+            free = (n for n in range(first, last + 1) if not any((b.protocol, host, n) in held for host in hosts))
+            if (number := next(free, None)) is None:
+                raise HostFailed(f"port {b.first} is taken")
+            held |= {(b.protocol, host, number) for host in hosts}
             taken += [Published(protocol=b.protocol, port=b.port, host_ip=host, host_port=number) for host in hosts]
         self.world.ports[owner] = tuple(taken)
         return tuple(taken)

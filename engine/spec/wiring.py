@@ -47,7 +47,7 @@ def target(e: Endpoint) -> Target:
 
 
 def translated(bindings: Iterable[Binding], out: Endpoint) -> bool:
-    """Does the kernel translate any of these ports? What comes by IPv6 to a container without it is the relay's, as is `::1`."""
+    """Does the kernel translate any of them? What comes by IPv6 to a container without it is the relay's, as is `::1`."""
     return any(":" not in b.host_ip or (out.address6 and b.host_ip != "::1") for b in bindings)
 
 

@@ -41,6 +41,23 @@ def clean(verb: Verb, status: Status | None) -> tuple[dict[str, Any], dict[str, 
     return asyncio.run(run())
 
 
+def halves(verb: Verb, status: Status | None) -> tuple[Verb, ...]:
+    """What a verb is made of that is whole by itself."""
+    if verb is Verb.REMOVE and status in FORCED:
+        return (Verb.KILL,)
+    if verb in (Verb.RESTART, Verb.AGAIN) and status in FORCED:
+        # What cannot be started again stays ended.
+        return (Verb.STOP,)
+    return ()
+
+
+def calls_of(verb: Verb, status: Status | None) -> tuple[str, ...]:
+    """The host calls of a verb, once all that a fault's end is held against is known."""
+    for half in halves(verb, status):
+        clean(half, status)
+    return clean(verb, status)[2]
+
+
 async def strike(verb: Verb, status: Status | None, first: tuple[int, str], second: tuple[int, str] | None = None) -> None:
     """One schedule of one or two faults, then a clean engine, then the look."""
     before, after, _ = clean(verb, status)
@@ -58,13 +75,7 @@ async def strike(verb: Verb, status: Status | None, first: tuple[int, str], seco
         await during_recovery(world, second)
     last = await engine_on(world)
     await settle(last)
-    allowed = [before, after]
-    if verb is Verb.REMOVE and status in FORCED:
-        # A forced remove is kill, then remove; each half is whole by itself.
-        allowed.append(clean(Verb.KILL, status)[1])
-    if verb in (Verb.RESTART, Verb.AGAIN) and status in FORCED:
-        # A restart is stop, then start. And what cannot be started again stays ended.
-        allowed.append(clean(Verb.STOP, status)[1])
+    allowed = [before, after, *(clean(half, status)[1] for half in halves(verb, status))]
     assert picture(world) in allowed, f"{verb} from {status}, faults {first} {second}: in between"
     assert neighbour(world) == next_door
 
@@ -103,7 +114,7 @@ async def during_recovery(world: SimulatedWorld, fault: tuple[int, str]) -> None
 
 @pytest.mark.parametrize(("verb", "status"), CASES, ids=[f"{v}-from-{s}" for v, s in CASES])
 def test_one_fault(verb: Verb, status: Status | None) -> None:
-    _, _, calls = clean(verb, status)
+    calls = calls_of(verb, status)
     assert calls
     for at in range(len(calls)):
         for kind in KINDS:
@@ -117,7 +128,7 @@ PAIRS_EVERY = 97
 @pytest.mark.parametrize(("verb", "status"), CASES, ids=[f"{v}-from-{s}" for v, s in CASES])
 def test_two_faults(verb: Verb, status: Status | None) -> None:
     """The second strikes on the way back, or the engine that recovers from the first."""
-    _, _, calls = clean(verb, status)
+    calls = calls_of(verb, status)
     pairs = [
         ((at, kind), (later, other))
         for at in range(len(calls))
