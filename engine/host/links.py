@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import socket
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 from pyroute2 import AsyncIPRoute
 
-from engine.host import bell, bridges, interfaces, ranges, rtnetlink
+from engine.host import bell, bridges, cables, interfaces, ranges, rtnetlink
 from engine.host.bell import Bell
 from engine.host.forwarding import Forwarding
 from engine.host.netns import inode, inside
@@ -25,7 +24,6 @@ from engine.host.rtnetlink import Address, Link
 from engine.host.things import Sighting, Traffic
 from engine.host.threads import short
 from engine.host.tools import doing
-from engine.model.errors import HostFailed
 from engine.model.network import Endpoint, Network
 from engine.model.wiring import Wire
 
@@ -63,7 +61,7 @@ class KernelLinks:
             with doing(f"make the bridge {network.bridge}"):
                 link = (await self._look())[0].get(network.bridge)
                 if link and not (bridges.is_ours(link, network) or bridges.is_usable(link, network)):
-                    raise _stranger(network.bridge, f"choose another name with {bridges.naming(network)}, or remove")
+                    raise cables.stranger(network.bridge, f"choose another name with {bridges.naming(network)}, or remove")
                 if link is None:
                     async with AsyncIPRoute() as kernel:
                         # With the address given the MAC never changes when ports join, and marks the bridge as ours.
@@ -123,37 +121,17 @@ class KernelLinks:
 
         Raises `HostFailed` when the name belongs to a link that is not ours, and without bridge or namespace.
         """
-        path = self._path(netns)
         with doing(f"plug {endpoint.veth} into {endpoint.bridge}"):
-            bridge, there = await short(_two, endpoint.bridge, endpoint.veth)
-            if bridge is None or bridge.kind != "bridge":
-                raise HostFailed(f"there is no bridge {endpoint.bridge}", "restart the engine: it makes its bridge")
-            if await short(inode, path) is None:
-                raise HostFailed(f"the network namespace {path} is gone", "start the container anew")
-            if there and not _is_cable_of(there, owner):
-                raise _stranger(endpoint.veth, "remove")
-            if there and not await _is_whole(there, path):
-                await short(rtnetlink.delete_link, there.index)
-                there = None
-            if there is None:
-                await _add_cable(endpoint, bridge, path, owner)
-            elif there.master != bridge.index:
-                await short(rtnetlink.join, there.index, bridge.index)
-            # Until this second message the MAC tells whose it is.
-            await short(rtnetlink.set_port, endpoint.veth, owner)
+            await short(cables.plug, endpoint, self._path(netns), owner)
 
     async def unplug(self, endpoint: Endpoint, owner: str) -> None:
         with doing(f"unplug {endpoint.veth}"):
-            link = await short(rtnetlink.link, endpoint.veth)
-            if link and _is_cable_of(link, owner):
-                await short(rtnetlink.delete_link, link.index)
+            await short(cables.unplug, endpoint, owner)
 
     async def look_plug(self, endpoint: Endpoint, owner: str) -> str | None:
         """None also when a link of that name is not ours, or no port of the bridge."""
-        bridge, link = await short(_two, endpoint.bridge, endpoint.veth)
-        if not link or not bridge or link.alias != owner or link.master != bridge.index:
-            return None
-        return f"{link.name} {_state(link)}, port of {bridge.name}, mtu {link.mtu}"
+        with doing(f"look at {endpoint.veth}"):
+            return await short(cables.look, endpoint, owner)
 
     # The address
 
@@ -165,9 +143,7 @@ class KernelLinks:
     async def unaddress(self, endpoint: Endpoint, netns: str) -> None:
         """Addresses and routes away, link down. No namespace or no link: nothing to do."""
         with doing(f"take the address {endpoint.address or endpoint.address6} from {endpoint.interface}"):
-            path = self._path(netns)
-            if await short(inode, path) is not None:
-                await short(inside, path, lambda: interfaces.take_addresses(endpoint.interface))
+            await short(_inside, self._path(netns), lambda: interfaces.take_addresses(endpoint.interface))
 
     async def look_address(self, endpoint: Endpoint, netns: str) -> str | None:
         """None unless the link is up and has every address."""
@@ -177,9 +153,8 @@ class KernelLinks:
         """The default routes lead by this endpoint's gateways from now on; None: there are none."""
         by = endpoint.interface if endpoint else "nothing"
         with doing(f"lead the default route by {by}"):
-            path = self._path(netns)
-            if endpoint or await short(inode, path) is not None:
-                await short(inside, path, lambda: interfaces.set_routes(endpoint))
+            enter = inside if endpoint else _inside
+            await short(enter, self._path(netns), lambda: interfaces.set_routes(endpoint))
 
     async def look_route(self, endpoint: Endpoint | None, netns: str) -> str | None:
         """The default routes, when they are exactly this endpoint's; with None: a word when there is none."""
@@ -253,11 +228,9 @@ class KernelLinks:
     async def _look_inside(self, netns: str, call: Callable[[], T]) -> T | None:
         """None also where the namespace is gone."""
         path = self._path(netns)
-        if await short(inode, path) is None:
-            return None
         with doing(f"look into the network namespace {path}"):
             try:
-                return await short(inside, path, call)
+                return await short(_inside, path, call)
             except OSError as error:
                 # It went while we looked: no file, or one with nothing mounted on it.
                 if error.errno in (errno.ENOENT, errno.EINVAL):
@@ -277,8 +250,9 @@ def _read() -> Tables:
     return {link.name: link for link in rtnetlink.links()}, rtnetlink.addresses()
 
 
-def _two(first: str, second: str) -> tuple[Link | None, Link | None]:
-    return rtnetlink.link(first), rtnetlink.link(second)
+def _inside(path: str, call: Callable[[], T]) -> T | None:
+    """Run a call in the namespace, unless it is gone."""
+    return None if inode(path) is None else inside(path, call)
 
 
 def _counters() -> dict[str, tuple[int, int]]:
@@ -294,39 +268,3 @@ def _counters() -> dict[str, tuple[int, int]]:
 
 def _state(link: Link) -> str:
     return "up" if link.up else "down"
-
-
-async def _add_cable(endpoint: Endpoint, bridge: Link, path: str, owner: str) -> None:
-    """One message makes both ends where they belong."""
-    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        async with AsyncIPRoute() as kernel:
-            await kernel.link(
-                "add",
-                ifname=endpoint.veth,
-                kind="veth",
-                address=_mac_of(owner),
-                mtu=endpoint.mtu,
-                master=bridge.index,
-                peer={"ifname": endpoint.interface, "net_ns_fd": namespace, "address": endpoint.mac, "mtu": endpoint.mtu},
-            )
-    finally:
-        os.close(namespace)
-
-
-async def _is_whole(cable: Link, path: str) -> bool:
-    """Is its other end in that namespace? Whatever became of it there since is the container's affair."""
-    return await short(inside, path, lambda: interfaces.has_peer(cable))
-
-
-def _mac_of(owner: str) -> str:
-    """MAC of the host's end: locally administered, unicast, the rest from the owner's name."""
-    return bytes((0x02, *hashlib.sha256(owner.encode()).digest()[:5])).hex(":")
-
-
-def _is_cable_of(link: Link, owner: str) -> bool:
-    return link.kind == "veth" and (link.alias == owner or (not link.alias and link.mac == _mac_of(owner)))
-
-
-def _stranger(name: str, remedy: str) -> HostFailed:
-    return HostFailed(f"a link named {name} exists that is not ours", f"{remedy} it: ip link del {name}", errno.EEXIST)
