@@ -30,7 +30,7 @@ def things(directory: str, session: str) -> set[str]:
     """Everything that is ours now, one line each. `directory`: the session's temporary one; `session`: `MARK`'s value."""
     return {
         *(f"mount {path}" for path in _mounts() if OURS.search(path) or path.startswith(directory)),
-        *(f"link {name}" for name in os.listdir("/sys/class/net") if LINK.match(name)),
+        *(f"link {name}" for name in os.listdir("/sys/class/net") if LINK.match(name) or OURS.match(_alias(name))),
         *(f"network namespace {name}" for name in _names("/run/netns") if OURS.search(name)),
         *(f"nft {line}" for line in _nft() if OURS.search(line)),
         *(f"cgroup {path}" for path in _cgroups()),
@@ -109,6 +109,13 @@ def _mounts() -> Iterator[str]:
     with open("/proc/self/mountinfo") as file:
         for line in file:
             yield line.split()[4].encode().decode("unicode_escape")
+
+
+def _alias(link: str) -> str:
+    """What a bridge with a name of its own says of itself."""
+    with suppress(OSError):
+        return Path("/sys/class/net", link, "ifalias").read_text()
+    return ""
 
 
 def _names(directory: str) -> list[str]:

@@ -24,6 +24,7 @@ CHANGING = frozenset(
     {"save", "forget", "make", "drop", "make_network", "drop_network", "make_init", "make_writable", "drop_layer", "mount"}
     | {"unmount", "make_directory", "plug", "unplug", "address", "unaddress", "register", "unregister", "create", "delete"}
     | {"start", "kill", "pause", "resume", "thaw", "update", "open_exec", "exec", "forget_exec"}
+    | {"make_bridge", "drop_bridge", "route", "take", "give_back", "forward", "unforward", "open", "close"}
 )
 
 

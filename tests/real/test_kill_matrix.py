@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,7 +23,7 @@ import pytest
 from engine.client import Client
 from engine.model.container import Container
 from engine.model.errors import NotFound
-from engine.model.status import FORCED, Status, Verb, after
+from engine.model.status import FORCED, NetworkVerb, Status, Verb, after
 from tests.engine import worlds
 from tests.engine.worlds import cases
 from tests.engines import EngineProcess
@@ -28,7 +31,10 @@ from tests.engines import EngineProcess
 pytestmark = pytest.mark.timeout(600)
 
 BODY = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]}
-ONCE = dict.fromkeys((Verb.RENAME, Verb.UPDATE, Verb.RESTART), Status.RUNNING)
+WIRED = BODY | {"HostConfig": {"NetworkMode": "back", "PortBindings": {"80/tcp": [{"HostPort": ""}]}}}
+"""On a network of its own, with a published port."""
+WIRING = (Verb.START, Verb.CONNECT, Verb.DISCONNECT)
+ONCE = dict.fromkeys((Verb.RENAME, Verb.UPDATE, Verb.RESTART, Verb.CONNECT, Verb.DISCONNECT), Status.RUNNING)
 """Verbs that do the same in every status, or what others do: one is enough here; the simulated matrix has them all."""
 CASES = [(verb, status) for verb, status in cases() if ONCE.get(verb, status) is status]
 PARAMS = {**worlds.PARAMS, Verb.UPDATE: {"body": {"PidsLimit": 50, "RestartPolicy": {"Name": "no"}}}}
@@ -70,10 +76,10 @@ class StandingEngine:
         return True
 
 
-async def reach(client: Client, status: Status | None) -> None:
+async def reach(client: Client, status: Status | None, body: dict[str, Any] = BODY) -> None:
     if status is None:
         return
-    body = FAILS_ONCE if status is Status.RESTARTING else BODY
+    body = FAILS_ONCE if status is Status.RESTARTING else body
     await client.do("create", "", {"name": "web", "body": body})
     if status is Status.CREATED:
         return
@@ -138,7 +144,8 @@ def kernel(place: EngineProcess, c: Container | None) -> dict[str, bool]:
     return {
         "mount": f"{c.layers.mount_id}/merged" in Path("/proc/mounts").read_text(),
         "namespace": f"netns/{c.sandbox}" in Path("/proc/mounts").read_text(),
-        "veth": Path(f"/sys/class/net/veth{c.id[:11]}").exists(),
+        "veth": any(Path("/sys/class/net", e.veth).exists() for e in c.endpoints),
+        "ports": any(_held(p.host_port) for p in c.ports),
         "cgroup": any(path.exists() for path in cgroups),
         "pipes": Path(place.run, "stdio", c.id).exists(),
     }
@@ -147,7 +154,12 @@ def kernel(place: EngineProcess, c: Container | None) -> dict[str, bool]:
 def check(place: EngineProcess, c: Container | None, status: Status | None) -> None:
     """All of it while alive, none of it else; and no layer, record or namespace without an owner."""
     alive = status is not None and status.alive
-    assert all(there is alive for there in kernel(place, c).values()), (status, kernel(place, c))
+    found = kernel(place, c)
+    if c and not c.ports:
+        del found["ports"]  # it asks for none, or has given them back
+    if alive and c and not c.networks:
+        assert not found.pop("veth")
+    assert all(there is alive for there in found.values()), (status, found)
 
 
 def owners(place: EngineProcess, records: list[Container]) -> None:
@@ -157,8 +169,25 @@ def owners(place: EngineProcess, records: list[Container]) -> None:
     assert {p.name for p in (root / "overlay2").iterdir()} - {"l"} <= layers | _read_only(root)
     assert {p.name for p in (root / "containers").iterdir()} == {c.id for c in records}
     assert {p.name for p in Path(place.run, "netns").glob("*")} <= {c.sandbox for c in records if c.status.alive}
-    ports = {p.name for p in Path("/sys/class/net", place.bridge, "brif").iterdir()}
-    assert ports == {f"veth{c.id[:11]}" for c in records if c.status.alive}
+    bridges = Path("/sys/class/net").glob(f"{place.bridge}*")
+    alive = [c for c in records if c.status.alive]
+    assert {p.name for bridge in bridges for p in (bridge / "brif").iterdir()} == {e.veth for c in alive for e in c.plugged}
+    assert _forwarded(place) == {c.id for c in alive if c.ports}
+
+
+def _held(port: int) -> bool:
+    """Does anybody listen on this port of the host?"""
+    return any(c.laddr and c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in psutil.net_connections("tcp"))
+
+
+def _forwarded(place: EngineProcess) -> set[str]:
+    """Whose ports lead somewhere, as nft has it: an element's comment names its owner."""
+    return set(re.findall(r'comment "([0-9a-f]{64})"', _rules(place)))
+
+
+def _rules(place: EngineProcess) -> str:
+    table = ("nft", "list", "table", "inet", f"longshore-{place.bridge}")
+    return subprocess.run(table, capture_output=True, check=True, text=True).stdout
 
 
 def _read_only(root: Path) -> set[str]:
@@ -168,7 +197,7 @@ def _read_only(root: Path) -> set[str]:
 async def strike(engine: StandingEngine, verb: Verb, status: Status | None, at: int, more: Callable[[], None]) -> bool:
     """One case. False when the verb makes fewer changes than that: all have been tried."""
     async with engine.place.client() as client:
-        await reach(client, status)
+        await reach(client, status, WIRED if verb in WIRING else BODY)
         before = await client.inspect("web") if status else None
         neighbour = await client.inspect("neighbour")
         engine.stand.write_text(str(at))
@@ -212,6 +241,10 @@ async def test_killed(place_engine: Callable[[], EngineProcess], verb: Verb, sta
     async with place.client() as client:
         await client.do("create", "", {"name": "neighbour", "body": BODY})
         await client.do("start", "neighbour")
+        if verb in WIRING:
+            for name in ("back", "front"):
+                options = {"com.docker.network.bridge.name": f"{place.bridge}{name[0]}"}
+                await client.do("create_network", "", {"body": {"Name": name, "Options": options}})
     at = 0
     while await strike(engine, verb, status, at, lambda: None):
         at += 1
@@ -301,3 +334,40 @@ async def test_killed_while_a_command_runs_inside(place_engine: Callable[[], Eng
             await command(client)
         at += 1
     assert at >= 3, f"killed only {at} times"
+
+
+async def _done(deed: Awaitable[object]) -> None:
+    await deed
+
+
+@pytest.mark.parametrize("verb", list(NetworkVerb))
+async def test_killed_while_a_network_comes_or_goes(place_engine: Callable[[], EngineProcess], verb: NetworkVerb) -> None:
+    """It is there with its bridge and its rules, or nothing of it is."""
+    place = place_engine()
+    place.directory.mkdir()
+    engine = StandingEngine(place)
+    await engine.start()
+    bridge = f"{place.bridge}f"
+    body = {"body": {"Name": "front", "Options": {"com.docker.network.bridge.name": bridge}}}
+    at, stood = 0, True
+    while stood:
+        async with place.client() as client:
+            if verb is NetworkVerb.REMOVE:
+                await client.do(NetworkVerb.CREATE, "", body)
+            engine.stand.write_text(str(at))
+            target, params = ("", body) if verb is NetworkVerb.CREATE else ("front", {})
+            work = asyncio.create_task(_done(client.do(verb, target, params)))
+            stood = await engine.stands(work)
+            if stood:
+                await place.kill9()
+            engine.stand.unlink(missing_ok=True)
+            await asyncio.gather(work, return_exceptions=True)
+        if stood:
+            await engine.start()
+        async with place.client() as client:
+            there = "front" in [n["Name"] for n in await client.networks_json()]
+            assert Path("/sys/class/net", bridge).exists() is there is (f'"{bridge}"' in _rules(place)), f"killed at {at}"
+            if there:
+                await client.do(NetworkVerb.REMOVE, "front")
+        at += 1
+    assert at >= 4, f"killed only {at} times"
