@@ -55,7 +55,7 @@ def _work_out(containers: Iterable[Container]) -> dict[str, dict[str, list[str]]
                 continue
             known = found.setdefault(e.network_id, {})
             addresses = [address for address in (e.address, e.address6) if address]
-            for name in _names(c, e):
+            for name in names(c, e):
                 for full in (name, f"{name}.{e.network}"):
                     known.setdefault(full.lower(), []).extend(addresses)
             for address in addresses:
@@ -63,7 +63,8 @@ def _work_out(containers: Iterable[Container]) -> dict[str, dict[str, list[str]]
     return found
 
 
-def _names(c: Container, e: Endpoint) -> tuple[str, ...]:
+def names(c: Container, e: Endpoint) -> tuple[str, ...]:
+    """By which the others on this network find it."""
     return tuple(dict.fromkeys((c.name, c.short_id, c.config.hostname, *_attachment(c, e).aliases)))
 
 

@@ -7,7 +7,22 @@ import logging
 from aiohttp import hdrs, web
 
 from engine import API_VERSION, MIN_API_VERSION, __version__
-from engine.api import attach, auth, containers, execs, images, logs, networks, pulls, stats, system, tree, unbuilt, watch
+from engine.api import (
+    attach,
+    auth,
+    containers,
+    execs,
+    images,
+    logs,
+    networks,
+    pulls,
+    stats,
+    system,
+    tree,
+    unbuilt,
+    watch,
+    wires,
+)
 from engine.api.query import MAX_BODY
 from engine.api.reply import ENGINE, EXECS, Handler, answer, api_version, version_of
 from engine.core import Engine
@@ -33,7 +48,7 @@ def build(engine: Engine, its_execs: Execs) -> web.Application:
         for method, path, handler in nouns.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9]+[.][0-9]+}" + path, handler)
-    for method, path, handler in (*watch.ROUTES, *tree.OUR_ROUTES):
+    for method, path, handler in (*watch.ROUTES, *tree.OUR_ROUTES, *wires.ROUTES):
         app.router.add_route(method, path, handler)
     return app
 

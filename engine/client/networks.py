@@ -1,10 +1,11 @@
-"""Networks: what there is, made, removed, and joined to containers."""
+"""Networks: what there is, made, removed, and joined to containers; and each cable as the kernel shows it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from engine.client.connection import Connection, part
+from engine.model.wiring import Cable
 
 
 class Networks(Connection):
@@ -20,3 +21,6 @@ class Networks(Connection):
         """Remove the networks nobody is on; their names. `query`: filters."""
         told = await self._post("/networks/prune", None, dict[str, Any], **query)
         return list(told["NetworksDeleted"] or ())
+
+    async def cable(self, target: str, network: str = "") -> Cable:
+        return await self._get(f"/longshore/wire/{part(target)}", Cable, network=network)

@@ -82,6 +82,10 @@ class Step(Generic[H, R]):
         """That the step is done, in the kernel's own words; None when it is not."""
         raise NotImplementedError
 
+    def called(self, r: R) -> str:
+        """`thing`, or what tells this one from the record's others of its kind."""
+        return self.thing
+
     def sighting(self, r: R) -> tuple[str, ...] | None:
         """How its effect appears where many are looked at in one go; None: only `evidence` can tell."""
         return None

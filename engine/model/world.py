@@ -96,7 +96,7 @@ class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is published, as `0.0.0.0:8080->80/tcp`."""
     held: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    """Titles of what should be in the kernel and is not: deleted behind the engine's back."""
+    """What should be in the kernel and is not, deleted behind the engine's back: `union mount`, a veth, `address 10.1.2.3`."""
     verb: str = ""
     """The operation on its way, or empty."""
     step: str = ""
@@ -141,6 +141,9 @@ class NetworkRow(Struct, frozen=True, kw_only=True):
     icc: bool = True
     """May its containers talk to each other?"""
     mtu: int = 1500
+    verb: str = ""
+    """The operation on its way, or empty."""
+    lesson: bool = False
 
 
 class EngineRow(Struct, frozen=True, kw_only=True):
@@ -166,6 +169,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     rx: float = 0.0
     """Bytes per second into the container."""
     tx: float = 0.0
+    wires: dict[str, tuple[float, float]] = {}
+    """The same for each cable, by `WireRow.veth`; empty where one carries it all."""
     rw_size: int | None = None
     """Bytes in the writable layer."""
     changes: int | None = None

@@ -6,6 +6,7 @@ the specification) is looked at in turn, a few containers a second, and at once 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterable
@@ -47,9 +48,14 @@ class Missing:
         self.engine, self.host = engine, engine.host
         self._held: dict[str, _Held] = {}
         """By container, the one looked at longest ago first."""
+        self._looking = asyncio.Lock()
 
     async def look(self, alive: Iterable[Container]) -> None:
         """One round."""
+        async with self._looking:
+            await self._round(alive)
+
+    async def _round(self, alive: Iterable[Container]) -> None:
         await self.engine.refresh_networks()
         self._take(alive)
         there = await sighted(self.host)
@@ -75,7 +81,7 @@ class Missing:
                 return
             held.looked = now
             try:
-                held.gone = {step.thing for step in held.others if await step.evidence(self.host, held.c) is None}
+                held.gone = {step.called(held.c) for step in held.others if await step.evidence(self.host, held.c) is None}
             except EngineError as error:  # its shim is dying, say: no reason not to look at the others
                 log.info("cannot look at %s: %s", held.c.name, error)
             self._held[id] = self._held.pop(id)
@@ -87,9 +93,10 @@ def _hold(c: Container) -> _Held:
     held = _Held(c)
     for step in held_steps(c):
         if step.thing:
-            held.things.append(step.thing)
+            thing = step.called(c)
+            held.things.append(thing)
             if sighting := step.sighting(c):
-                held.sightings[sighting] = step.thing
+                held.sightings[sighting] = thing
             else:
                 held.others.append(step)
     return held

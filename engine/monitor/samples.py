@@ -18,6 +18,7 @@ from engine.model.errors import EngineError
 from engine.model.frames import Sampled
 from engine.model.world import HostSample, Sample
 from engine.monitor.freezers import Freezers
+from engine.monitor.links import Links
 from engine.monitor.missing import Missing
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,17 @@ FIREWALL_EVERY = 5
 """Rounds between two looks at a stranger's firewall, watched or not."""
 
 
+Carried = dict[str, tuple[int, int]]
+"""Bytes received and sent by the host's end of each cable."""
+
+
 class Samples:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.host = engine, engine.host
         self._freezers, self._missing = Freezers(engine), Missing(engine)
-        self._before: dict[str, tuple[float, int, int, int]] = {}
+        self._links = Links(engine, self._missing)
+        self._before: dict[str, tuple[float, int, Carried]] = {}
+        """When measured, nanoseconds of CPU, and what each cable had carried."""
         self._sizes: dict[str, tuple[float, int, int]] = {}
         """When measured, bytes, files; the one measured longest ago first."""
         self._rested = 0.0
@@ -53,12 +60,13 @@ class Samples:
         tasks = [task for task in (self._sampler, self._walker) if task]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._freezers.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._freezers.close(), self._links.close(), return_exceptions=True)
 
     async def _sample(self) -> None:
         while True:
             self._round += 1
             self._freezers.follow(self.engine.hub.watched)
+            self._links.follow(self.engine.hub.watched)
             try:
                 if self._round % FIREWALL_EVERY == 0:
                     await self.host.links.refresh()
@@ -103,20 +111,26 @@ class Samples:
 
     def _figures(self, c: Container, now: float, usage: tuple[int, int, int], counters: dict[str, tuple[int, int]]) -> Sample:
         cpu, memory, limit = usage
-        # What the host's end of the cable receives, the container has sent.
-        carried = [counters.get(e.veth, (0, 0)) for e in c.plugged]
-        tx, rx = sum(each[0] for each in carried), sum(each[1] for each in carried)
-        then, cpu_then, rx_then, tx_then = self._before.get(c.id, (now - SECONDS, cpu, rx, tx))
-        self._before[c.id] = (now, cpu, rx, tx)
+        carried = {e.veth: counters[e.veth] for e in c.plugged if e.veth in counters}
+        then, cpu_then, before = self._before.get(c.id, (now - SECONDS, cpu, carried))
+        self._before[c.id] = (now, cpu, carried)
         _, size, changes = self._sizes.get(c.id, (0, None, None))
         past = max(now - then, 0.001)
+        wires = {veth: _rates(count, before.get(veth, count), past) for veth, count in carried.items()}
         return Sample(
             id=c.id,
             cpu=max(0.0, (cpu - cpu_then) / past / 1e7),
             memory=memory,
             memory_limit=limit,
-            rx=max(0.0, (rx - rx_then) / past),
-            tx=max(0.0, (tx - tx_then) / past),
+            rx=sum(rx for rx, _ in wires.values()),
+            tx=sum(tx for _, tx in wires.values()),
+            wires=wires if len(wires) > 1 else {},
             rw_size=size,
             changes=changes,
         )
+
+
+def _rates(count: tuple[int, int], before: tuple[int, int], past: float) -> tuple[float, float]:
+    """Bytes per second into the container and out of it: what the host's end of the cable receives, the container has sent."""
+    tx, rx = (max(0.0, (now - then) / past) for now, then in zip(count, before, strict=True))
+    return rx, tx

@@ -110,6 +110,7 @@ def image_row(image: Image) -> ImageRow:
 
 
 def network_row(network: Network, *, up: bool, nat: bool) -> NetworkRow:
+    run = network.run if network.run and network.run.open else None
     return NetworkRow(
         id=network.id,
         name=network.name,
@@ -124,4 +125,6 @@ def network_row(network: Network, *, up: bool, nat: bool) -> NetworkRow:
         internal=network.internal,
         icc=network.icc,
         mtu=network.mtu,
+        verb=run.verb if run else "",
+        lesson=run.lesson if run else False,
     )

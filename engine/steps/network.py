@@ -111,6 +111,9 @@ class PlugVeth(EndpointStep):
         await host.links.unplug(self.endpoint(c), c.id)
         return c
 
+    def called(self, c: Container) -> str:
+        return self.endpoint(c).veth
+
     def sighting(self, c: Container) -> tuple[str, ...]:
         return ("plug", self.endpoint(c).veth, self.endpoint(c).bridge, c.id)
 
@@ -156,6 +159,9 @@ class GiveAddress(EndpointStep):
     async def undo(self, host: Host, c: Container) -> Container:
         await host.links.unaddress(self.endpoint(c), c.sandbox)
         return c
+
+    def called(self, c: Container) -> str:
+        return f"address {self.endpoint(c).address}"
 
     async def evidence(self, host: Host, c: Container) -> str | None:
         return await host.links.look_address(self.endpoint(c), c.sandbox)

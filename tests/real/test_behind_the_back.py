@@ -77,7 +77,8 @@ async def test_a_thing_of_the_container_is_gone(scene: Scene, thing: str) -> Non
     row = scene.screen.row("web")
     assert row and row.missing == () and (await scene.evidence())[STEPS[thing]]
     await sh(*(word.format_map(vars(scene)) for word in GONE[thing]))
-    await scene.screen.until(lambda: (row := scene.screen.row("web")) and thing in row.missing, SOON)
+    named = scene.veth if thing == "veth" else thing
+    await scene.screen.until(lambda: (row := scene.screen.row("web")) and named in row.missing, SOON)
     assert (await scene.evidence())[STEPS[thing]] is None
     await scene.goes_away()
 
@@ -96,7 +97,7 @@ async def test_the_firewall_table_is_gone(scene: Scene) -> None:
 async def test_the_bridge_is_gone(scene: Scene) -> None:
     await sh("ip", "link", "delete", scene.engine.bridge)
     await scene.screen.until(lambda: not scene.screen.bridge.up, SOON)
-    await scene.screen.until(lambda: (row := scene.screen.row("web")) and "veth" in row.missing, SOON)
+    await scene.screen.until(lambda: (row := scene.screen.row("web")) and scene.veth in row.missing, SOON)
     assert (await scene.evidence())[STEPS["veth"]] is None
     await run(scene.client, "next")
     await scene.screen.until(lambda: scene.screen.bridge.up, SOON)

@@ -59,7 +59,12 @@ def alive(engine: Engine) -> list[Container]:
 
 
 def missing(engine: Engine, name: str) -> tuple[str, ...]:
-    return next(row for row in engine.hub.world.containers.values() if row.name == name).missing
+    """What a container misses; of its veth and its address the kind is enough."""
+    row = next(row for row in engine.hub.world.containers.values() if row.name == name)
+    kinds: dict[str, str] = {}
+    for wire in row.wires:
+        kinds |= {wire.veth: "veth", f"address {wire.address.partition('/')[0]}": "address"}
+    return tuple(kinds.get(thing, thing) for thing in row.missing)
 
 
 @pytest.mark.parametrize("thing", TAKEN)
@@ -199,3 +204,29 @@ async def test_nothing_is_read_while_nobody_watches(engine: Engine, monkeypatch:
                     break
     await samples.close()
     assert {"usages", "counters"} <= set(asked)
+
+
+async def test_each_of_several_cables_has_its_own_rates(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    await engine.do("create_network", "", {"body": {"Name": "back"}})
+    await engine.do("connect", "web", {"network": "back"})
+    first, second = (e.veth for e in engine.resolve("web").plugged)
+    (lone,) = (e.veth for e in engine.resolve("db").plugged)
+    # As the host's ends count: what they receive, the containers have sent.
+    counters = [{first: (100, 200), second: (0, 0), lone: (5, 5)}, {first: (110, 230), second: (7, 0), lone: (6, 5)}]
+    times = [1000.0, 1010.0]
+    monkeypatch.setattr("engine.monitor.samples.time.monotonic", lambda: times[0])
+
+    async def counted() -> dict[str, tuple[int, int]]:
+        return counters[0]
+
+    monkeypatch.setattr(engine.host.links, "counters", counted)
+    samples = Samples(engine)
+    await samples._look()
+    del counters[0], times[0]
+    await samples._look()
+    await samples.close()
+    told = engine.hub.world.samples
+    web, db = told[engine.resolve("web").id], told[engine.resolve("db").id]
+    assert web.wires == {first: (3.0, 1.0), second: (0.0, 0.7)}
+    assert (web.rx, web.tx) == (3.0, 1.7)
+    assert (db.wires, db.rx, db.tx) == ({}, 0.0, 0.1)
