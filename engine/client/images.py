@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -22,8 +22,8 @@ class Images(Connection):
 
     async def pull(self, reference: str, platform: str = "") -> AsyncIterator[dict[str, Any]]:
         """`POST /images/create`: fetch an image; what the engine says of its progress. Raises `EngineError` when it fails."""
-        name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
-        query = {"fromImage": name, "tag": tag} | ({"platform": platform} if platform else {})
+        name, tag = named(reference)
+        query = {"fromImage": name, "tag": tag or "latest"} | ({"platform": platform} if platform else {})
         async with self._request("POST", "/images/create", params=query) as answer:
             async for line in split(answer.content):
                 told = msgspec.json.decode(line, type=dict[str, Any])
@@ -44,3 +44,52 @@ class Images(Connection):
         if broken := next((line["error"] for line in said if "error" in line), ""):
             raise EngineError(broken)
         return [line["stream"].strip() for line in said if "stream" in line]
+
+    async def image_tag(self, name: str, reference: str) -> None:
+        """`POST /images/x/tag`: one more name for an image, `repo:tag`. Another image that had it loses it."""
+        repo, tag = named(reference)
+        await self._say(f"/images/{part(name)}/tag", **{"repo": repo} | ({"tag": tag} if tag else {}))
+
+    async def image_remove(self, name: str, *, force: bool = False, noprune: bool = False) -> list[dict[str, Any]]:
+        """`DELETE /images/x`: what was done, in order, each `{"Untagged": name}` or `{"Deleted": id}`."""
+        query = {"force": str(int(force)), "noprune": str(int(noprune))}
+        async with self._request("DELETE", f"/images/{part(name)}", params=query) as answer:
+            return msgspec.json.decode(await answer.read(), type=list[dict[str, Any]])
+
+    async def image_history(self, name: str) -> list[dict[str, Any]]:
+        """`GET /images/x/history`: every instruction, newest first."""
+        return await self._get(f"/images/{part(name)}/history", list[dict[str, Any]])
+
+    async def image_save(self, names: Iterable[str]) -> AsyncIterator[bytes]:
+        """`GET /images/get`: the images in one archive, in pieces."""
+        query = [("names", name) for name in names]
+        async with self._request("GET", "/images/get", params=query) as answer:
+            async for chunk in answer.content.iter_any():
+                yield chunk
+
+    async def images_prune(self, **filters: list[str]) -> dict[str, Any]:
+        """`POST /images/prune`; `filters`: dangling, until, label, label_not. Answers with ImagesDeleted and SpaceReclaimed, in bytes."""
+        return await self._post("/images/prune", None, dict[str, Any], filters=_filters(filters))
+
+    async def containers_prune(self, **filters: list[str]) -> dict[str, Any]:
+        """`POST /containers/prune`; `filters`: until, label, label_not. Answers with ContainersDeleted and SpaceReclaimed, in bytes."""
+        return await self._post("/containers/prune", None, dict[str, Any], filters=_filters(filters))
+
+    async def disk_usage(self) -> dict[str, Any]:
+        """`GET /system/df`."""
+        return await self._get("/system/df", dict[str, Any])
+
+
+def named(reference: str) -> tuple[str, str]:
+    """What stands before a tag or digest, and the tag or digest; the latter is empty where there is none."""
+    if "@" in reference:
+        name, _, tag = reference.partition("@")
+    else:
+        name, colon, tag = reference.rpartition(":")
+        if not colon or "/" in tag:  # a port
+            return reference, ""
+    return name, tag
+
+
+def _filters(filters: dict[str, list[str]]) -> str:
+    return msgspec.json.encode({"label!" if key == "label_not" else key: values for key, values in filters.items()}).decode()
