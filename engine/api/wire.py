@@ -262,7 +262,7 @@ def image_summary(image: Image, shared: int) -> Json:
     """A row of `docker images`. -1 says: not counted."""
     return {
         "Id": image.id,
-        "ParentId": "",
+        "ParentId": image.parent,
         "RepoTags": list(image.tags),
         "RepoDigests": list(image.digests),
         "Created": int(image.created.timestamp()) if image.created else 0,
@@ -280,7 +280,7 @@ def image_inspect(image: Image, facts: Facts) -> Json:
         "Id": image.id,
         "RepoTags": list(image.tags),
         "RepoDigests": list(image.digests),
-        "Parent": "",
+        "Parent": image.parent,
         "Comment": image.comment,
         "Created": go_time(image.created or NEVER),
         "Container": "",

@@ -60,13 +60,14 @@ def decode_config(data: bytes) -> ImageConfig:
     return config
 
 
-def image_of(id: str, data: bytes, layer: Callable[[str], ImageLayer]) -> Image:
+def image_of(id: str, data: bytes, layer: Callable[[str], ImageLayer], parent: str = "") -> Image:
     """The image a config describes. `layer` looks a layer up by its chain id. Raises `Invalid`."""
     config = decode_config(data)
     made_by = config.created_by
     layers = [layer(chain_id) for chain_id in chain_ids(config.diff_ids)]
     return Image(
         id=id,
+        parent=parent,
         created=config.created,
         architecture=config.architecture,
         variant=config.variant,

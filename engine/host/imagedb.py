@@ -44,6 +44,7 @@ class ImageDB:
         self._root = root
         self._store = os.path.join(root, "image/overlay2")
         self._content = os.path.join(self._store, "imagedb/content/sha256")
+        self._metadata = os.path.join(self._store, "imagedb/metadata/sha256")
         self._layerdb = os.path.join(self._store, "layerdb/sha256")
         self._mounts = os.path.join(self._store, "layerdb/mounts")
         self._pending = os.path.join(self._store, "layerdb/tmp")
@@ -52,7 +53,7 @@ class ImageDB:
     def prepare(self) -> None:
         make_directories(self._root, 0o710)
         make_directories(self.layers.path, 0o710)
-        for path in (self._content, self._layerdb, self._mounts, self._pending):
+        for path in (self._content, self._metadata, self._layerdb, self._mounts, self._pending):
             make_directories(path, 0o700)
 
     # --- images ------------------------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ class ImageDB:
         data = self.read_config(id)
         if SHA256 + hashlib.sha256(data).hexdigest() != id:
             raise EngineError(f"the config of image {id} has been changed")
-        return image_of(id, data, self.read_layer)
+        return image_of(id, data, self.read_layer, read_text(os.path.join(self._about(id), "parent")) or "")
 
     def read_config(self, id: str) -> bytes:
         return read_file(os.path.join(self._content, id.removeprefix(SHA256)))
@@ -91,13 +92,23 @@ class ImageDB:
     def forget_image(self, id: str) -> None:
         remove_file(os.path.join(self._content, id.removeprefix(SHA256)))
         sync_directory(self._content)
+        remove_tree(self._about(id))
 
-    def write_image(self, config: bytes) -> str:
+    def write_image(self, config: bytes, parent: str = "") -> str:
         """Commit the config's exact bytes; the image's id."""
         name = hashlib.sha256(config).hexdigest()
+        if parent:  # first: once the config is there, so is all that is known of the image
+            make_directory(self._about(name), 0o700)
+            write_file(os.path.join(self._about(name), "parent"), parent.encode(), 0o600)
+            sync_directory(self._about(name))
+            sync_directory(self._metadata)
         write_file(os.path.join(self._content, name), config, 0o600)
         sync_directory(self._content)
         return SHA256 + name
+
+    def _about(self, id: str) -> str:
+        """The directory of what is known of an image beside its config."""
+        return os.path.join(self._metadata, id.removeprefix(SHA256))
 
     # --- layers ------------------------------------------------------------------------------------------------------
 
@@ -151,6 +162,10 @@ class ImageDB:
 
     def sweep(self, images: list[Image]) -> tuple[str, ...]:
         """Remove what is pending, what is half gone, and layers that no image and no container stands on; their chain ids."""
+        known = {image.id for image in images}
+        for name in names(self._metadata):
+            if SHA256 + name not in known:
+                remove_tree(self._about(name))
         for cache_id in names(self._pending):
             self.drop_pending(cache_id)
         reached = {layer.chain_id for image in images for layer in image.layers} | self._under_containers()

@@ -144,7 +144,7 @@ class ImageStore:
             finally:
                 await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
         await self._ready()
         known = [_as_tag(name) for name in (*tags, *digests)]
         decoded = decode_config(config)
@@ -152,7 +152,7 @@ class ImageStore:
             raise Invalid(f"cannot add the image: max depth exceeded, it has more than {MAX_LAYERS} layers")
         async with self._lock:
             with doing("add the image"):
-                return await to_the_end(self._add(config, known))
+                return await to_the_end(self._add(config, known, parent))
 
     async def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
         with doing(f"give back the layer {chain_id}"):
@@ -183,12 +183,12 @@ class ImageStore:
     def _sized(self, layer: ImageLayer) -> tuple[int, Iterator[bytes]]:
         return tarsplit.tar_size(self._db.split_of(layer.chain_id), layer.diff_id), self._content(layer)
 
-    async def _add(self, config: bytes, known: list[str]) -> Image:
+    async def _add(self, config: bytes, known: list[str], parent: str) -> Image:
         images = self._images
         assert images is not None, "the store is open"
         for chain_id in chain_ids(decode_config(config).diff_ids):
             await long(self._db.read_layer, chain_id)  # before the config is there that stands on it
-        id = await long(self._db.write_image, config)
+        id = await long(self._db.write_image, config, parent)
         images[id] = self._with_names(await long(self._db.read_image, id))
         await self._name(dict.fromkeys(known, id))
         return images[id]

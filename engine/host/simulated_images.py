@@ -84,10 +84,10 @@ class SimulatedImages(Port):
             report(len(data))
         return layer
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
         id = "sha256:" + hashlib.sha256(config).hexdigest()
         names = [references.parse(name).familiar for name in (*tags, *digests)]
-        self.world.images[id] = image_of(id, config, self._layer)
+        self.world.images[id] = image_of(id, config, self._layer, parent)
         self.world.image_configs[id] = config
         for name in names:
             self._name(id, name)

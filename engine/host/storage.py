@@ -97,8 +97,11 @@ class Images(Protocol):
         Raises `Invalid`, naming the entry, for what no layer can be; `HostFailed` when it does not fit.
         """
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
-        """Commit an image whose layers are all there, under these names. Raises `Invalid`, and `NotFound` for a layer."""
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
+        """Commit an image whose layers are all there, under these names. Raises `Invalid`, and `NotFound` for a layer.
+
+        `parent`: id of the image that it was made from here.
+        """
 
     def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
         """The layer's tar, uncompressed, byte for byte as it came.
