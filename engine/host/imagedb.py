@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from engine.host.disk import (
+    TEMPORARY,
     make_directories,
     make_directory,
     names,
@@ -30,6 +31,7 @@ from engine.host.imageconfig import image_of
 from engine.host.layers import LayerStore, content_size
 from engine.host.records import REMOVING
 from engine.host.syscalls import syncfs
+from engine.host.unpack import outlive
 from engine.model.errors import EngineError, NotFound
 from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
@@ -51,10 +53,17 @@ class ImageDB:
         self._repositories = os.path.join(self._store, "repositories.json")
 
     def prepare(self) -> None:
+        """Make the directories, and remove the files that a crash left half written."""
         make_directories(self._root, 0o710)
         make_directories(self.layers.path, 0o710)
         for path in (self._content, self._metadata, self._layerdb, self._mounts, self._pending):
             make_directories(path, 0o700)
+        for directory, below, files in os.walk(self._store):
+            if directory == self._store:
+                below.remove("layerdb")  # many, and swept with their layers
+            for name in files:
+                if name.endswith(TEMPORARY):
+                    remove_file(os.path.join(directory, name))
 
     # --- images ------------------------------------------------------------------------------------------------------
 
@@ -188,6 +197,7 @@ class ImageDB:
         """Take a layer away that was begun and is not committed; one that is committed stays."""
         pending = os.path.join(self._pending, cache_id)
         if os.path.exists(pending):
+            outlive(self.split_file(cache_id))  # or it would put files into what is taken away
             self.layers.drop(cache_id)
             remove_tree(pending)
 

@@ -73,6 +73,12 @@ async def unpack(
     return digest
 
 
+def outlive(split: str) -> None:
+    """Wait for the unpacker of an engine that was killed: its input has ended, so it does too. Blocks."""
+    with suppress(FileNotFoundError), open(split, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
 class Feed:
     """The pipe to the child. Everything blocks."""
 
@@ -157,6 +163,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 async def _start(directory: str, split: str, reading: int) -> Process:
     with doing("start the unpacker"):
         kept = os.open(split, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fcntl.flock(kept, fcntl.LOCK_EX)  # the child's, for as long as it lives: see `outlive`
         try:
             return await asyncio.create_subprocess_exec(
                 sys.executable,

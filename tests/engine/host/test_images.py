@@ -22,6 +22,8 @@ from engine.host import Facts, busybox
 from engine.host.images import ImageStore
 from engine.host.overlay import OverlayRootfs
 from engine.host.syscalls import MNT_DETACH, mount, umount2
+from engine.host.unpack import _start as start_unpacker
+from engine.host.untar import REFUSED
 from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
 from engine.model.image import Image, chain_ids
 from tests.engine.host.archives import config, digest, entry, oci, saved, stream, tar
@@ -225,6 +227,23 @@ async def test_a_second_store_sweeps_what_a_crash_left(store: ImageStore, tmp_pa
     after.pop("image/overlay2/repositories.json")
     before.pop("image/overlay2/repositories.json")
     assert after == before
+
+
+async def test_a_sweep_waits_for_the_unpacker_of_an_engine_that_was_killed(store: ImageStore, tmp_path: Path) -> None:
+    """It still has what was in its pipe, and would put files into a directory that is being removed."""
+    await store.load_all()
+    pending = store._db.begin_layer("")
+    reading, writing = os.pipe()
+    child = await start_unpacker(store._db.layers.diff(pending), store._db.split_file(pending), reading)
+    os.close(reading)
+    os.write(writing, BASE[:600])
+    sweep = asyncio.create_task(ImageStore(Facts(root=str(tmp_path))).load_all())
+    await asyncio.wait([sweep], timeout=0.1)
+    assert not sweep.done() and (tmp_path / "overlay2" / pending).exists()
+    os.close(writing)
+    await sweep
+    assert await child.wait() == REFUSED, "its input was cut off"
+    assert not (tmp_path / "overlay2" / pending).exists() and not os.listdir(tmp_path / "overlay2/l")
 
 
 async def test_layers_under_a_container_are_not_swept(store: ImageStore, tmp_path: Path) -> None:
