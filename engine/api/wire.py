@@ -16,23 +16,18 @@ from engine.model.errors import Invalid
 from engine.model.image import Image
 from engine.model.interface import LogLine
 from engine.model.network import Network
-from engine.model.settings import Config
 from engine.model.status import Status
 from engine.spec import references
 from engine.spec.rows import network_name
 from engine.spec.words import human_status
+from engine.spec.written import config as config
+from engine.spec.written import go_time as go_time
 
 Json = dict[str, Any]
 
 STREAM_TYPE = {"stdout": 1, "stderr": 2}
 """First byte of a multiplexed frame."""
 SYSTEM_ERROR = 3
-
-
-def go_time(moment: datetime) -> str:
-    """RFC 3339 with the fraction's trailing zeros cut, as Go's `RFC3339Nano` writes it."""
-    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment != NEVER else "0001-01-01T00:00:00"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"
 
 
 def log_time(moment: datetime) -> str:
@@ -233,23 +228,6 @@ def container_inspect(c: Container, facts: Facts) -> Json:
         "Mounts": [],
         "Config": config(c.config),
         "NetworkSettings": network_settings(c, facts),
-    }
-
-
-OMITTED_WHEN_EMPTY = frozenset(
-    ("ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell")
-)
-
-
-def config(c: Config) -> Json:
-    """`Config`, without the keys Docker leaves out where they say nothing. A stop timeout of 0 says something."""
-    shown: Json = msgspec.to_builtins(c)
-    if c.healthcheck:
-        shown["Healthcheck"] = {key: value for key, value in shown["Healthcheck"].items() if value}
-    return {
-        key: value
-        for key, value in shown.items()
-        if key not in OMITTED_WHEN_EMPTY or value or (key == "StopTimeout" and value is not None)
     }
 
 

@@ -276,6 +276,9 @@ class Trees(Protocol):
     async def compare(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[Difference, ...], bool]:
         """What two trees have apart, and whether there is more than is told."""
 
+    def tar(self, layers: tuple[str, ...]) -> AsyncGenerator[bytes, None]:
+        """All that is seen of them, as one tar: without whiteouts, and without what is mounted into a container."""
+
 
 class Clock(Protocol):
     def now(self) -> datetime: ...

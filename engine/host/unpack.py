@@ -9,13 +9,14 @@ import hashlib
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from humanize import naturalsize
 
+from engine.host import tarsplit
 from engine.host.disk import write_all
 from engine.host.inflate import Inflater
 from engine.host.tools import REMEDIES, doing
@@ -144,6 +145,16 @@ async def together(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             held, size = [], 0
     if held:
         yield b"".join(held)
+
+
+async def streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """What a blocking iterator yields, in larger chunks."""
+    chunks = tarsplit.together(pieces)
+    try:
+        while chunk := await to_the_end(in_thread(next, chunks, b"")):
+            yield chunk
+    finally:
+        await to_the_end(in_thread(chunks.close))  # what it has open is closed now
 
 
 async def in_thread(call: Callable[..., T], *args: Any) -> T:

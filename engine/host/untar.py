@@ -35,6 +35,7 @@ from typing import Any, BinaryIO
 from isal import isal_zlib
 
 CHUNK = 1 << 18
+ZEROS = bytes(CHUNK)
 REFUSED = 200
 WHITEOUT = ".wh."
 OPAQUE_MARK = ".wh..wh..opq"
@@ -116,10 +117,11 @@ class Tape:
             pass
 
     def content(self, name: str, size: int, file: FileIO) -> None:
-        """Copy a file's content."""
+        """Copy a file's content. Many zeros in a row become a hole: most likely they were one."""
         self._note()
         self._split.file(name, size)
         self._copy(size, file, self._stream.read)
+        file.truncate(size)
         self._position += size
 
     def fragments(self, entry: tarfile.TarInfo, file: FileIO) -> None:
@@ -143,7 +145,10 @@ class Tape:
             data = read(min(CHUNK, size))
             if not data:
                 raise tarfile.ReadError("unexpected end of data")
-            write_all(file.fileno(), data)
+            if len(data) == CHUNK and data == ZEROS:
+                file.seek(CHUNK, os.SEEK_CUR)
+            else:
+                write_all(file.fileno(), data)
             size -= len(data)
 
     def _note(self) -> None:
