@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -24,7 +25,19 @@ class Images(Connection):
         """`POST /images/create`: fetch an image; what the engine says of its progress. Raises `EngineError` when it fails."""
         name, tag = named(reference)
         query = {"fromImage": name, "tag": tag or "latest"} | ({"platform": platform} if platform else {})
-        async with self._request("POST", "/images/create", params=query) as answer:
+        async with aclosing(self._progress("/images/create", query)) as told:
+            async for line in told:
+                yield line
+
+    async def push(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+        """`POST /images/x/push`: bring an image to a registry; as `pull`. A name without a tag means `latest`."""
+        name, tag = named(reference)
+        async with aclosing(self._progress(f"/images/{part(name)}/push", {"tag": tag or "latest"})) as told:
+            async for line in told:
+                yield line
+
+    async def _progress(self, path: str, query: dict[str, str]) -> AsyncGenerator[dict[str, Any], None]:
+        async with self._request("POST", path, params=query) as answer:
             async for line in split(answer.content):
                 told = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in told:
@@ -68,11 +81,11 @@ class Images(Connection):
                 yield chunk
 
     async def images_prune(self, **filters: list[str]) -> dict[str, Any]:
-        """`POST /images/prune`; `filters`: dangling, until, label, label_not. Answers with ImagesDeleted and SpaceReclaimed, in bytes."""
+        """`POST /images/prune`; `filters`: dangling, until, label, label_not. The answer's SpaceReclaimed is in bytes."""
         return await self._post("/images/prune", None, dict[str, Any], filters=_filters(filters))
 
     async def containers_prune(self, **filters: list[str]) -> dict[str, Any]:
-        """`POST /containers/prune`; `filters`: until, label, label_not. Answers with ContainersDeleted and SpaceReclaimed, in bytes."""
+        """`POST /containers/prune`; `filters`: until, label, label_not. The answer's SpaceReclaimed is in bytes."""
         return await self._post("/containers/prune", None, dict[str, Any], filters=_filters(filters))
 
     async def disk_usage(self) -> dict[str, Any]:
