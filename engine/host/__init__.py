@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from engine.host.distribution import Registry
 from engine.host.network import Firewall, Links, Netns
-from engine.host.storage import Images, Progress, Rootfs
+from engine.host.storage import Choose, Forgotten, Images, Progress, Rootfs
 from engine.host.things import (
     CgroupStats,
     Exit,
@@ -308,9 +308,9 @@ class Host:
 
 
 __all__ = [
-    "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze", "Host",
-    "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Progress", "Records", "Registry", "Rootfs",
-    "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
+    "CgroupStats", "Cgroups", "Channel", "Choose", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Forgotten",
+    "Freeze", "Host", "Images", "Links", "LogQuery", "Netns", "Output", "Pipes", "Processes", "Progress", "Records", "Registry",
+    "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
 ]  # fmt: skip
 
 

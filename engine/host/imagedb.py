@@ -11,9 +11,11 @@ import errno
 import hashlib
 import os
 import secrets
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.host.disk import (
     TEMPORARY,
@@ -93,7 +95,8 @@ class ImageDB:
         data = self.read_config(id)
         if SHA256 + hashlib.sha256(data).hexdigest() != id:
             raise EngineError(f"the config of image {id} has been changed")
-        return image_of(id, data, self.read_layer, read_text(os.path.join(self._about(id), "parent")) or "")
+        parent, tagged = (read_text(os.path.join(self._about(id), name)) or "" for name in ("parent", "lastUpdated"))
+        return replace(image_of(id, data, self.read_layer, parent), tagged=_moment(tagged))
 
     def read_config(self, id: str) -> bytes:
         return read_file(os.path.join(self._content, id.removeprefix(SHA256)))
@@ -115,6 +118,11 @@ class ImageDB:
         sync_directory(self._content)
         return SHA256 + name
 
+    def write_tagged(self, id: str) -> None:
+        """Somebody has given the image a name, now."""
+        make_directory(self._about(id), 0o700)
+        write_file(os.path.join(self._about(id), "lastUpdated"), datetime.now(UTC).isoformat().encode(), 0o600)
+
     def _about(self, id: str) -> str:
         """The directory of what is known of an image beside its config."""
         return os.path.join(self._metadata, id.removeprefix(SHA256))
@@ -133,6 +141,11 @@ class ImageDB:
             raise NotFound(f"there is no layer {chain_id}", "load or pull the image again")
         size = int(read_text(os.path.join(entry, "size")) or 0)
         return ImageLayer(diff_id=diff_id, chain_id=chain_id, cache_id=cache_id, size=size)
+
+    def layers_size(self) -> int:
+        """Bytes of all layers. One that goes meanwhile does not count."""
+        sizes = (read_text(os.path.join(self._layerdb, name, "size")) for name in names(self._layerdb))
+        return sum(int(size or 0) for size in sizes)
 
     def begin_layer(self, parent: str) -> str:
         """An empty layer directory on top of the parent's, noted as pending. Both by their cache ids."""
@@ -212,3 +225,11 @@ class ImageDB:
 
     def _layer(self, chain_id: str) -> str:
         return os.path.join(self._layerdb, chain_id.removeprefix(SHA256))
+
+
+def _moment(text: str) -> datetime | None:
+    """What `lastUpdated` says; None when it is not there, or cut off: it is only told, nothing depends on it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -31,6 +31,8 @@ class Image(Struct, frozen=True, kw_only=True):
     parent: str = ""
     """Id of the image that it was committed from on this host; empty for what came from elsewhere."""
     created: datetime | None = None
+    tagged: datetime | None = None
+    """When a person last gave it a name here."""
     architecture: str = ""
     variant: str = ""
     os: str = "linux"

@@ -1,6 +1,7 @@
 """Layers one by one: shared, freed, given back byte for byte, packed from what a container wrote, saved and loaded again."""
 
 import asyncio
+import errno
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,12 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from engine.host import Facts
+from engine.host import Facts, Forgotten
 from engine.host.images import ImageStore
 from engine.host.overlay import OverlayRootfs
 from engine.host.syscalls import MNT_DETACH, mount, umount2
-from engine.model.errors import HostFailed, Invalid, NotFound
-from engine.model.image import ImageLayer, chain_ids
+from engine.model.errors import Conflict, HostFailed, Invalid, NotFound
+from engine.model.image import Image, ImageLayer, chain_ids
 from tests.engine.host.archives import config, digest, entry, saved, stream, tar
 
 BASE = tar(entry("etc/motd", b"hello"), entry("bin", type=tarfile.DIRTYPE, mode=0o755))
@@ -49,6 +51,10 @@ async def add(store: ImageStore, *layers: bytes) -> list[ImageLayer]:
     for data in layers:
         added.append(await store.add_layer(added[-1].chain_id if added else "", digest(data), stream(data)))
     return added
+
+
+async def removed(store: ImageStore, *ids: str) -> tuple[str, ...]:
+    return await store.forget(lambda images: Forgotten(images=ids))
 
 
 def directories(root: Path) -> set[str]:
@@ -93,17 +99,76 @@ async def test_removal_frees_exactly_what_no_other_image_uses(store: ImageStore,
     await load(store, saved([BASE, TOP], ["one", "also"]))
     await load(store, saved([BASE, OTHER], ["two"]))
     one, two = await store.find("one"), await store.find("two")
-    assert await store.remove(one.id) == (one.layers[1].chain_id,)
+    assert await removed(store, one.id) == (one.layers[1].chain_id,)
     assert directories(tmp_path) == {layer.cache_id for layer in two.layers}
     for gone in ("one", "also", one.id):
         with pytest.raises(NotFound):
             await store.find(gone)
     assert await ImageStore(Facts(root=str(tmp_path))).load_all() == [two]
-    assert set(await store.remove(two.id)) == {layer.chain_id for layer in two.layers}
+    assert set(await removed(store, two.id)) == {layer.chain_id for layer in two.layers}
     assert not directories(tmp_path) and not os.listdir(tmp_path / "overlay2/l")
-    for call in (store.remove(one.id), store.config(one.id), store.tag(one.id, "x"), store.untag("x")):
+    for call in (store.find(one.id), store.config(one.id), store.tag(one.id, "x")):
         with pytest.raises(NotFound, match="No such image"):
             await call
+
+
+async def test_what_is_chosen_to_go_is_found_by_nobody_any_more(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the tick of the choice on; and is back, names and all, when its end cannot be written down."""
+    await load(store, saved([BASE], ["one"]))
+    one = await store.find("one")
+
+    def refuse(choice: object) -> Forgotten:
+        raise Conflict("cannot")
+
+    with pytest.raises(Conflict):
+        await store.forget(refuse)
+    assert await store.forget(lambda images: Forgotten()) == () and await store.find("one") == one
+
+    def full(id: str) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._db, "write_tags", full)
+        going = asyncio.create_task(removed(store, one.id))
+        while store._images:
+            await asyncio.sleep(0)
+        with pytest.raises(NotFound):
+            await store.find("one")
+        with pytest.raises(HostFailed):
+            await going
+    assert await store.find("one") == one and await store.layers_size() == one.size
+    with monkeypatch.context() as patch:
+        patch.setattr(store._db, "forget_image", full)
+        with pytest.raises(HostFailed):
+            await removed(store, one.id)
+    left = await store.find(one.id)
+    assert left.tags == () and left.layers == one.layers
+
+
+async def test_a_sweep_and_a_keeper_do_not_meet(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes to keep layers waits until a sweep is over: what it then sees stays."""
+    await load(store, saved([BASE], ["one"]))
+    one = await store.find("one")
+    sweeping, go_on, sweep = asyncio.Event(), threading.Event(), store._db.sweep
+    loop = asyncio.get_running_loop()
+
+    def slow(images: list[Image]) -> tuple[str, ...]:
+        loop.call_soon_threadsafe(sweeping.set)
+        go_on.wait(10)
+        return sweep(images)
+
+    monkeypatch.setattr(store._db, "sweep", slow)
+    going = asyncio.create_task(removed(store, one.id))
+    await sweeping.wait()
+
+    async def keep() -> bool:
+        async with store.keeping():
+            return await store.has_layer(one.layers[0].chain_id)
+
+    keeper = asyncio.create_task(keep())
+    await asyncio.wait([keeper], timeout=0.05)
+    go_on.set()
+    assert not await keeper and await going == (one.layers[0].chain_id,)
 
 
 async def test_names_are_given_moved_and_taken_away(store: ImageStore, tmp_path: Path) -> None:
@@ -112,9 +177,11 @@ async def test_names_are_given_moved_and_taken_away(store: ImageStore, tmp_path:
     one, two = await store.find("one"), await store.find("two")
     await store.tag(two.id, "one")
     await store.tag(one.id, "example.org:5000/three:v")
-    await store.untag("two")
+    await store.forget(lambda images: Forgotten(names=("two:latest",)))
     again = ImageStore(Facts(root=str(tmp_path)))
+    assert (await store.find(one.id)).tagged and (await store.find(two.id)).tagged
     for each in (store, again):
+        assert [image.tagged for image in await each.load_all()] == [image.tagged for image in await store.load_all()]
         found = {image.id: image.tags for image in await each.load_all()}
         assert found == {one.id: ("example.org:5000/three:v",), two.id: ("one:latest",)}
     with pytest.raises(Invalid):
@@ -145,7 +212,7 @@ async def test_a_layer_that_is_given_up_leaves_nothing(store: ImageStore, tmp_pa
 
 CHURN = """
 import asyncio, sys
-from engine.host import Facts
+from engine.host import Facts, Forgotten
 from engine.host.images import ImageStore
 from tests.engine.host.archives import config, stream, tar, entry
 async def main():
@@ -159,8 +226,8 @@ async def main():
                 below = (await store.add_layer(below, "", stream(data))).chain_id
             one = await store.add_image(config(layers), ["one"])
             two = await store.add_image(config(layers[:2]), ["two"])
-        await store.remove(one.id)
-        await store.remove(two.id)
+        await store.forget(lambda images: Forgotten(images=(one.id,)))
+        await store.forget(lambda images: Forgotten(images=(two.id,)))
 asyncio.run(main())
 """
 
