@@ -22,6 +22,8 @@ from engine.flow.ledger import Ledger
 from engine.flow.runner import Runner
 from engine.flow.step import Operation
 from engine.host import Freeze, Host, LogQuery, within
+from engine.images.commit import Commits
+from engine.images.imports import Imports
 from engine.images.pull import Pulls
 from engine.images.push import Pushes
 from engine.lesson import Lesson, lay_out
@@ -76,6 +78,8 @@ class Engine:
         self.ledger: Ledger[Container] = Ledger(host.records, "containers", to_disk, from_disk)
         self.runner: Runner[Host, Container] = Runner(host, self.ledger, host.clock)
         self.pulls, self.pushes = Pulls(host, partial(self._moved, "pull")), Pushes(host, partial(self._moved, "push"))
+        self.commits = Commits(host, self.ledger, self.runner, self.tell, self._made)
+        self.imports = Imports(host, self._made)
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
         self.probe_due: dict[str, datetime] = {}
@@ -346,6 +350,11 @@ class Engine:
         """An image has come from a registry, or gone to one."""
         await self.refresh_images()
         self.events.publish("image", action, reference.familiar, (image.config.labels or {}) | {"name": reference.name})
+
+    async def _made(self, image: Image, action: str, name: str) -> None:
+        """An image was made here, or has been given a name."""
+        await self.refresh_images()
+        self.events.publish("image", action, image.id, (image.config.labels or {}) | {"name": name})
 
     def _tell(self, before: Container | None, after: Container | None) -> None:
         for event in happened(before, after):

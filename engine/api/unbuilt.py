@@ -8,12 +8,10 @@ from engine.api.reply import Routes
 from engine.model.errors import NotBuilt
 
 PATHS = """
-GET    /containers/{name}/export
 HEAD   /containers/{name}/archive
 GET    /containers/{name}/archive
 PUT    /containers/{name}/archive
 POST   /containers/prune
-POST   /commit
 GET    /images/search
 GET    /images/get
 GET    /images/{name:.+}/get

@@ -204,7 +204,7 @@ def _healthcheck(rest: str, config: Config) -> Config:
         case "CMD":
             listed = _list(command)
             test = ("CMD", *listed) if listed is not None else ("CMD-SHELL", command)
-            if not listed and not command:
+            if not command or listed == ():
                 raise Invalid("Missing command after HEALTHCHECK CMD")
         case _:
             raise Invalid(f"Unknown type {kind!r} in HEALTHCHECK (try CMD)")
