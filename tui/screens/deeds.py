@@ -115,10 +115,18 @@ class Deeds(Screen[None]):
             self.longshore.say(f"cannot {' or '.join(verbs)} any of the {len(rows)} marked containers as they are", "warn")
 
     def _plan(self, verb: Verb, items: Sequence[Item], params: Params = NO_PARAMS) -> None:
-        names = [item.row.name for item in items if item.deed]
+        app, names = self.longshore, [item.name for item in items if item.does]
         heading = f"{verb.capitalize()} {len(names)} of {len(items)}"
-        docker = for_all(verb, names, params, self.longshore.docker)
-        self.longshore.push_screen(Bulk(self.longshore, heading, verb.capitalize(), items, docker))
+        docker = for_all(verb, names, params, app.docker)
+
+        async def act(item: Item) -> None:
+            assert item.deed
+            await app.engine.do(item.deed.verb, item.deed.row.id, item.deed.params)
+
+        def ended(done: list[Item]) -> None:
+            app.done = tuple(item.deed for item in done if item.deed)
+
+        app.push_screen(Bulk(app, heading, verb.capitalize(), items, docker, act, ended))
 
     @work
     async def action_remove(self) -> None:
