@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from engine import logins
 from engine.api.progress import told
 from engine.api.reply import Routes, engine_of
 from engine.host.distribution import Credentials, Platform
-from engine.host.registry import credentials
 from engine.images.imports import Wish
 from engine.model.errors import Invalid
 from engine.spec import platforms, references
@@ -59,7 +59,7 @@ async def push(request: web.Request) -> web.StreamResponse:
 
 
 def _credentials(request: web.Request) -> Credentials | None:
-    return credentials.from_header(request.headers.get("X-Registry-Auth", ""))
+    return logins.from_header(request.headers.get("X-Registry-Auth", ""))
 
 
 ROUTES: Routes = (

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from engine.client.connection import Connection, part, split
+from engine.logins import to_header
 from engine.model.errors import EngineError, HostFailed
 from engine.model.image import Image
+from engine.model.registry import Credentials
 
 
 class Images(Connection):
@@ -21,28 +23,90 @@ class Images(Connection):
         """`GET /images/x/json`."""
         return await self._get(f"/images/{part(name)}/json", dict[str, Any])
 
-    async def pull(self, reference: str, platform: str = "") -> AsyncIterator[dict[str, Any]]:
-        """`POST /images/create`: fetch an image; what the engine says of its progress. Raises `EngineError` when it fails."""
+    async def pull(
+        self, reference: str, platform: str = "", *, every_tag: bool = False, credentials: Credentials | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """`POST /images/create`: fetch an image; what the engine says of its progress. Raises `EngineError` when it fails.
+
+        `credentials`: who asks the registry; None: the engine's own user.
+        """
         name, tag = named(reference)
-        query = {"fromImage": name, "tag": tag or "latest"} | ({"platform": platform} if platform else {})
-        async with aclosing(self._progress("/images/create", query)) as told:
+        query = _given(fromImage=name, tag="" if every_tag else tag or "latest", platform=platform)
+        async with aclosing(self._progress("/images/create", query, headers=_login(credentials))) as told:
             async for line in told:
                 yield line
 
-    async def push(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+    async def push(
+        self, reference: str, *, every_tag: bool = False, credentials: Credentials | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """`POST /images/x/push`: bring an image to a registry; as `pull`. A name without a tag means `latest`."""
         name, tag = named(reference)
-        async with aclosing(self._progress(f"/images/{part(name)}/push", {"tag": tag or "latest"})) as told:
+        query = _given(tag="" if every_tag else tag or "latest")
+        async with aclosing(self._progress(f"/images/{part(name)}/push", query, headers=_login(credentials))) as told:
             async for line in told:
                 yield line
 
-    async def _progress(self, path: str, query: dict[str, str]) -> AsyncGenerator[dict[str, Any], None]:
-        async with self._request("POST", path, params=query) as answer:
+    async def image_import(
+        self,
+        source: str,
+        archive: AsyncIterator[bytes] | None = None,
+        *,
+        repository: str = "",
+        tag: str = "",
+        message: str = "",
+        changes: Iterable[str] = (),
+        platform: str = "",
+    ) -> AsyncIterator[dict[str, Any]]:
+        """`POST /images/create`: a tar becomes an image; the last line's `status` is its id.
+
+        `source`: a URL that the engine fetches, or `-` for what `archive` yields. `changes`: instructions of a Dockerfile.
+        """
+        named = _given(fromSrc=source, repo=repository, tag=tag, message=message, platform=platform)
+        query = [*named.items(), *(("changes", change) for change in changes)]
+        headers = {"Content-Type": "application/x-tar"}
+        async with aclosing(self._progress("/images/create", query, data=archive, headers=headers)) as told:
+            async for line in told:
+                yield line
+
+    async def commit(
+        self,
+        target: str,
+        *,
+        repository: str = "",
+        tag: str = "",
+        comment: str = "",
+        author: str = "",
+        pause: bool = True,
+        changes: Iterable[str] = (),
+    ) -> str:
+        """`POST /commit`: an image of what a container has written; its id. `pause`: nothing moves in it meanwhile."""
+        named = _given(container=target, repo=repository, tag=tag, comment=comment, author=author)
+        query = [*named.items(), ("pause", str(int(pause))), *(("changes", change) for change in changes)]
+        async with self._request("POST", "/commit", params=query) as answer:
+            return str(msgspec.json.decode(await answer.read(), type=dict[str, Any])["Id"])
+
+    async def export(self, target: str) -> AsyncIterator[bytes]:
+        """`GET /containers/x/export`: all files that a container sees, as a tar, in pieces."""
+        async with self._request("GET", f"/containers/{part(target)}/export") as answer:
+            async for chunk in answer.content.iter_any():
+                yield chunk
+
+    async def _progress(
+        self, path: str, query: dict[str, str] | list[tuple[str, str]], **options: Any
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        async with self._request("POST", path, params=query, **options) as answer:
             async for line in split(answer.content):
                 told = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in told:
                     raise EngineError(told["error"])
                 yield told
+
+    async def image_load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+        """`POST /images/load`: take in a `docker save` archive; what the engine says of it, as `pull`."""
+        headers = {"Content-Type": "application/x-tar"}
+        async with aclosing(self._progress("/images/load", {}, data=archive, headers=headers)) as told:
+            async for line in told:
+                yield line
 
     async def images_load(self, path: str) -> list[str]:
         """Load a `docker save` archive; the lines the engine says. Raises `EngineError` for one that is none."""
@@ -102,6 +166,15 @@ def named(reference: str) -> tuple[str, str]:
         if not colon or "/" in tag:  # a port
             return reference, ""
     return name, tag
+
+
+def _given(**query: str) -> dict[str, str]:
+    """What is not empty."""
+    return {key: value for key, value in query.items() if value}
+
+
+def _login(credentials: Credentials | None) -> dict[str, str]:
+    return {"X-Registry-Auth": to_header(credentials)} if credentials else {}
 
 
 def _filters(filters: dict[str, list[str]]) -> str:
