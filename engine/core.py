@@ -26,6 +26,7 @@ from engine.images.commit import Commits
 from engine.images.imports import Imports
 from engine.images.pull import Pulls
 from engine.images.push import Pushes
+from engine.images.upkeep import Upkeep
 from engine.lesson import Lesson, lay_out
 from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
@@ -80,6 +81,7 @@ class Engine:
         self.pulls, self.pushes = Pulls(host, partial(self._moved, "pull")), Pushes(host, partial(self._moved, "push"))
         self.commits = Commits(host, self.ledger, self.runner, self.tell, self._made)
         self.imports = Imports(host, self._made)
+        self.upkeep = Upkeep(host, self.ledger, self.events, self._made, self.refresh_images)
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
         self.probe_due: dict[str, datetime] = {}
@@ -365,6 +367,7 @@ class Engine:
             self.publish(after)
         elif before:
             self._gone(before.id)
+            self.spawn(self.upkeep.free_after(before))
         self._changed.set()
         self._changed = asyncio.Event()
 

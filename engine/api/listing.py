@@ -106,11 +106,13 @@ def images(request: web.Request, have: Collection[Image], now: int) -> list[Imag
     before = [_image_time(text, have) for text in given.get("before", ())]
     since = [_image_time(text, have) for text in given.get("since", ())]
     until = [moment(text, now) or 0 for text in given.get("until", ())]
+    everything, parents = flag(request, "all"), {image.parent for image in have}
     newest = sorted(have, key=_made, reverse=True)
     return [
         image
         for image in newest
-        if dangling in (None, not image.tags)
+        if (everything or image.tags or image.digests or image.id not in parents)
+        and dangling in (None, not image.tags)
         and all(_made(image) < time for time in before)
         and all(_made(image) > time for time in since)
         and all(_made(image) <= time for time in until)

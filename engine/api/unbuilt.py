@@ -11,13 +11,7 @@ PATHS = """
 HEAD   /containers/{name}/archive
 GET    /containers/{name}/archive
 PUT    /containers/{name}/archive
-POST   /containers/prune
 GET    /images/search
-GET    /images/get
-GET    /images/{name:.+}/get
-POST   /images/prune
-POST   /images/{name:.+}/tag
-DELETE /images/{name:.+}
 POST   /build
 POST   /build/cancel
 POST   /build/prune
@@ -33,7 +27,6 @@ POST   /volumes/prune
 GET    /volumes/{name}
 PUT    /volumes/{name}
 DELETE /volumes/{name}
-GET    /system/df
 GET    /distribution/{name:.+}/json
 GET    /plugins
 GET    /plugins/privileges

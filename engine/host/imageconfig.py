@@ -15,9 +15,14 @@ from engine.model.settings import Config
 from engine.spec import references
 
 
-class _History(Struct):
+class History(Struct):
+    """One instruction that the image was made by."""
+
+    created: datetime | None = None
     created_by: str | None = None
+    comment: str | None = None
     empty_layer: bool = False
+    """It made no layer."""
 
 
 class _Root(Struct):
@@ -37,7 +42,7 @@ class ImageConfig(Struct):
     comment: str = ""
     docker_version: str = ""
     config: Config | None = None
-    history: tuple[_History, ...] | None = None
+    history: tuple[History, ...] | None = None
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
