@@ -77,12 +77,13 @@ async def save(request: web.Request) -> web.StreamResponse:
 async def load(request: web.Request) -> web.StreamResponse:
     """POST /images/load: a `docker save` archive. What fails before the first line has a status, later it is a line."""
     engine = engine_of(request)
+    told: set[str] = set()
     async with closing(engine.host.images.load(_chunks(request))) as texts:
         text = await anext(texts, None)
         async with stream(request) as response:
             try:
                 while text is not None:
-                    await _loaded(engine, text)
+                    await _loaded(engine, text, told)
                     await response.write(wire.progress({"stream": text + "\n"}))
                     text = await anext(texts, None)
             except EngineError as error:
@@ -95,13 +96,15 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _loaded(engine: Engine, text: str) -> None:
-    """Tell of an image that has come, where the line is about one."""
+async def _loaded(engine: Engine, text: str, told: set[str]) -> None:
+    """Tell of an image that has come, where the line is about one; of each once, however many names it has."""
     name = next((text.removeprefix(start) for start in LOADED if text.startswith(start)), "").strip()
     if name:
         await engine.refresh_images()
         image = await engine.host.images.find(name)
-        engine.events.publish("image", "load", image.id, {"name": name})
+        if image.id not in told:
+            engine.upkeep.tell("load", image)
+            told.add(image.id)
 
 
 ROUTES: Routes = (

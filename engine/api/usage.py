@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from engine.api import filters, wire
+from engine.api import filters, listing, wire
 from engine.api.containers import sizes
 from engine.api.filters import Filters
 from engine.api.query import moment, nanoseconds
@@ -36,9 +36,10 @@ async def usage(request: web.Request) -> web.Response:
         raise Invalid(f"unknown object type: {unknown}", f"take of {', '.join(KINDS)}")
     kinds = asked or KINDS
     images = {image.id: image for image in await engine.images()}
+    layers = {layer.chain_id: layer.size for image in images.values() for layer in image.layers}
     return answer(
         {
-            "LayersSize": await engine.host.images.layers_size() if "image" in kinds else 0,
+            "LayersSize": sum(layers.values()) if "image" in kinds else 0,
             "Images": _images(engine, images) if "image" in kinds else None,
             "Containers": await _containers(engine, images) if "container" in kinds else None,
             "Volumes": [] if "volume" in kinds else None,
@@ -53,7 +54,7 @@ def _images(engine: Engine, images: Mapping[str, Image]) -> list[wire.Json]:
     parents = {image.parent for image in images.values()}
     return [
         wire.image_summary(image, wire.shared_size(image, uses), users[image.id])
-        for image in images.values()
+        for image in listing.newest_first(images.values())
         if image.tags or image.digests or image.id not in parents
     ]
 

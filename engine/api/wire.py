@@ -246,7 +246,7 @@ def image_summary(image: Image, shared: int = UNKNOWN, containers: int = UNKNOWN
         "ParentId": image.parent,
         "RepoTags": list(image.tags),
         "RepoDigests": list(image.digests),
-        "Created": int(image.created.timestamp()) if image.created else 0,
+        "Created": int((image.created or NEVER).timestamp()),
         "Size": image.size,
         "SharedSize": shared,
         "VirtualSize": image.size,

@@ -142,11 +142,6 @@ class ImageDB:
         size = int(read_text(os.path.join(entry, "size")) or 0)
         return ImageLayer(diff_id=diff_id, chain_id=chain_id, cache_id=cache_id, size=size)
 
-    def layers_size(self) -> int:
-        """Bytes of all layers. One that goes meanwhile does not count."""
-        sizes = (read_text(os.path.join(self._layerdb, name, "size")) for name in names(self._layerdb))
-        return sum(int(size or 0) for size in sizes)
-
     def begin_layer(self, parent: str) -> str:
         """An empty layer directory on top of the parent's, noted as pending. Both by their cache ids."""
         cache_id = secrets.token_hex(32)

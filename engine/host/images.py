@@ -109,11 +109,6 @@ class ImageStore:
                 with doing("free unused layers"):
                     await to_the_end(self._free())
 
-    async def layers_size(self) -> int:
-        await self._ready()
-        with doing("look at the layers"):
-            return await long(self._db.layers_size)
-
     async def has_layer(self, chain_id: str) -> bool:
         await self._ready()
         with doing(f"look for the layer {chain_id}"):
@@ -242,7 +237,7 @@ class ImageStore:
         return images
 
     def _with_names(self, image: Image) -> Image:
-        own = sorted(name for name, id in self._tags.items() if id == image.id)
+        own = sorted((name for name, id in self._tags.items() if id == image.id), key=references.in_full)
         digests = tuple(name for name in own if "@" in name)
         return replace(image, tags=tuple(name for name in own if "@" not in name), digests=digests)
 

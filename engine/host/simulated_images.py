@@ -59,9 +59,6 @@ class SimulatedImages(Port):
             self.world.image_keepers -= 1
             self._free()
 
-    async def layers_size(self) -> int:
-        return sum(layer.size for layer, _ in self.world.image_layers.values())
-
     async def has_layer(self, chain_id: str) -> bool:
         return chain_id in self.world.image_layers
 
@@ -122,7 +119,8 @@ class SimulatedImages(Port):
         """The name goes from whoever has it to the image; to none, when `id` is empty."""
         for each, image in self.world.images.items():
             own = {*image.tags, *image.digests} - {name} | ({name} if each == id else set())
-            tags, digests = (tuple(sorted(n for n in own if ("@" in n) is digest)) for digest in (False, True))
+            names = sorted(own, key=references.in_full)
+            tags, digests = (tuple(n for n in names if ("@" in n) is digest) for digest in (False, True))
             self.world.images[each] = replace(image, tags=tags, digests=digests)
 
     def _free(self) -> tuple[str, ...]:

@@ -94,9 +94,6 @@ class Images(Protocol):
     def keeping(self) -> AbstractAsyncContextManager[None]:
         """No layer is freed while anybody is inside. When the last one leaves, those that no image holds go."""
 
-    async def layers_size(self) -> int:
-        """Bytes of all layers, each once."""
-
     async def has_layer(self, chain_id: str) -> bool: ...
 
     async def add_layer(

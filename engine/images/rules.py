@@ -141,13 +141,7 @@ class Removal:
 
 def names_of(image: Image) -> tuple[str, ...]:
     """All names, tags and digests, in Docker's order: as they read in full."""
-    names = (*image.tags, *image.digests)
-    return tuple(sorted(names, key=_full)) if len(names) > 1 else names
-
-
-def _full(name: str) -> str:
-    reference = references.parse(name)
-    return f"{reference.domain}/{reference.path}" + (f"@{reference.digest}" if reference.digest else f":{reference.tag}")
+    return tuple(sorted((*image.tags, *image.digests), key=references.in_full))
 
 
 def _repository(name: str) -> str:

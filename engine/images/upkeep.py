@@ -56,7 +56,7 @@ class Upkeep:
             async for chunk in chunks:
                 yield chunk
         for id in chosen:
-            self._tell("save", images[id])
+            self.tell("save", images[id])
 
     async def free_after(self, c: Container) -> None:
         """A container has gone. Its image may have gone before it, by force: then its layers are free now."""
@@ -83,13 +83,13 @@ class Upkeep:
 
         freed = await self._host.images.forget(choose)
         for action, image in removal.events:
-            self._tell(action, image)
+            self.tell(action, image)
         if removal.events:
             await self._refresh()
         return removal.told(freed), removal.reclaimed(freed)
 
-    def _tell(self, action: str, image: Image) -> None:
-        """An image's labels are told, but not of one that is deleted: dockerd does not know them any more then."""
+    def tell(self, action: str, image: Image) -> None:
+        """Publish an event. Labels are told too, but not of an image that is deleted: dockerd has lost them by then."""
         labels = dict(image.config.labels or {}) if action != "delete" else {}
         self._events.publish("image", action, image.id, labels | {"name": image.id})
 

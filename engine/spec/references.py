@@ -65,6 +65,14 @@ def is_name_only(text: str) -> bool:
     return ":" not in text.rpartition("/")[2] and "@" not in text
 
 
+def in_full(familiar: str) -> str:
+    """A familiar name with its domain and path: names in Docker's lists are in the order of these."""
+    first, slash, _ = familiar.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return familiar
+    return f"{lib.DEFAULT_DOMAIN}/{familiar}" if slash else f"{lib.DEFAULT_DOMAIN}/{lib.OFFICIAL_REPO_NAME}/{familiar}"
+
+
 def as_id(text: str) -> str | None:
     """The image id when the text is one in full, with or without `sha256:`; else None."""
     match = ID.fullmatch(text)
