@@ -188,7 +188,7 @@ async def test_the_disk_is_full(small: EngineProcess, tmp_path: Path) -> None:
                 client.do("create", "", {"name": "next", "body": POLITE}),
                 client.images_load(str(archive)),
             ):
-                with pytest.raises(EngineError, match="No space left on device.*; make room on the disk"):
+                with pytest.raises(EngineError, match=r"No space left on device.*; make room on the disk"):
                     await attempt
             await screen.until(lambda: "No space left" in screen.world.engine.trouble)
             assert [row.name for row in await client.containers()] == ["web"] and len(await client.images()) == 1
