@@ -19,6 +19,10 @@ class Images(Connection):
     async def images(self) -> list[Image]:
         return await self._get("/longshore/images", list[Image])
 
+    async def images_json(self, **query: str) -> list[dict[str, Any]]:
+        """`GET /images/json`; `query`: all, filters, as in the Docker API."""
+        return await self._get("/images/json", list[dict[str, Any]], **query)
+
     async def image_json(self, name: str) -> dict[str, Any]:
         """`GET /images/x/json`."""
         return await self._get(f"/images/{part(name)}/json", dict[str, Any])
