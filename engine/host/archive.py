@@ -8,9 +8,9 @@ right.
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import re
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Final, TypeVar
@@ -18,6 +18,7 @@ from typing import IO, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from engine.host import tarreader
 from engine.model.errors import Invalid
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ MANIFEST, INDEX = "manifest.json", "index.json"
 CONTAINERD_NAME: Final = "io.containerd.image.name"
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 LARGEST_JSON: Final = 8 << 20
+MAX_FILES: Final = 100_000
+"""In an archive. `docker save` makes three or four for a layer."""
 MAX_LINKS: Final = 8
 ATTESTATION: Final = "vnd.docker.reference.type"
 """Annotation of a manifest that speaks of another and is no image (buildx)."""
@@ -72,7 +75,7 @@ def readable(what: str) -> Iterator[None]:
     """Turn every way in which a damaged archive can show into `Invalid`."""
     try:
         yield
-    except (tarfile.TarError, EOFError) as error:
+    except tarreader.Damaged as error:
         raise Invalid(f"cannot read {what}: it is damaged, or not what it should be: {error}") from error
 
 
@@ -81,9 +84,19 @@ class Archive:
 
     def __init__(self, file: IO[bytes]) -> None:
         """Raises `Invalid`."""
+        self._file = file
+        self._members: dict[str, tarreader.Entry] = {}
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
         with readable("the archive"):
-            self._tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - lives as long as the file below it
-            self._members = {posixpath.normpath(member.name): member for member in self._tar.getmembers()}
+            for entry in tarreader.entries(file):
+                if entry.start + entry.size > end:
+                    raise tarreader.Damaged("unexpected end of data")
+                if len(self._members) == MAX_FILES:
+                    raise tarreader.Damaged(f"it holds more than {MAX_FILES} files")
+                self._members[posixpath.normpath(entry.name)] = entry
+        if not end:
+            raise Invalid("cannot read the archive: it is damaged, or not what it should be: it is empty")
 
     def images(self) -> list[Packed]:
         if MANIFEST in self._members:
@@ -95,7 +108,7 @@ class Archive:
     def layer(self, name: str) -> Region:
         """Where a layer's tar lies, maybe compressed."""
         member = self._find(name)
-        return Region(member.offset_data, member.size)
+        return Region(member.start, member.size)
 
     def _from_manifest(self, entry: _Manifest) -> Packed:
         return Packed(config=self._read(entry.config), layers=entry.layers or (), tags=entry.repo_tags or ())
@@ -120,27 +133,23 @@ class Archive:
         return data
 
     def _read(self, name: str) -> bytes:
-        with readable(name):
-            file = self._tar.extractfile(self._find(name))
-            assert file, "a regular file has content"
-            data = file.read(LARGEST_JSON + 1)
-        if len(data) > LARGEST_JSON:
+        member = self._find(name)
+        if member.size > LARGEST_JSON:
             raise Invalid(f"cannot load the archive: {name} is larger than {LARGEST_JSON >> 20} MiB")
-        return data
+        self._file.seek(member.start)
+        return self._file.read(member.size)
 
-    def _find(self, name: str) -> tarfile.TarInfo:
+    def _find(self, name: str) -> tarreader.Entry:
         """A file of the archive. `docker save` writes a layer once and symlinks where it is met again."""
         path = posixpath.normpath(name)
         for _ in range(MAX_LINKS):
             member = self._members.get(path)
             if member is None:
                 break
-            if member.isreg() and not member.issparse():
+            if member.kind == tarreader.FILE and member.fragments is None:
                 return member
-            if member.issym():
-                path = posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname))
-            else:
-                path = posixpath.normpath(member.linkname)
+            beside = posixpath.dirname(path) if member.kind == tarreader.SYMLINK else ""
+            path = posixpath.normpath(posixpath.join(beside, member.link))
         raise Invalid(f"cannot load the archive: it names {name}, which it does not hold as a file")
 
 

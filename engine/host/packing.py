@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.host.syscalls import RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
-from engine.host.untar import XATTR
+from engine.host.tarreader import XATTR
 from engine.model.errors import HostFailed
 
 CHUNK: Final = 1 << 20

@@ -20,7 +20,7 @@ from engine.host import tarsplit
 from engine.host.disk import write_all
 from engine.host.inflate import Inflater
 from engine.host.tools import REMEDIES, doing
-from engine.host.untar import REFUSED
+from engine.host.untar import REFUSED, TOO_MANY
 from engine.model.errors import EngineError, HostFailed, Invalid
 
 T = TypeVar("T")
@@ -196,4 +196,5 @@ def _refusal(what: str, child: Process, reason: str, feed: Feed) -> EngineError:
     if code in FULL:
         return no_room(f"{what}: {reason.removesuffix(f': {os.strerror(code)}')}", feed.size, feed.limit)
     sentence = f"cannot unpack {what}: {reason or f'the unpacker ended with {code}'}"
+    code = errno.ENOSPC if code == TOO_MANY else code
     return Invalid(sentence) if code == REFUSED else HostFailed(sentence, REMEDIES.get(code, ""), errno=max(code, 0))
