@@ -25,8 +25,10 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
     Raises `Invalid`.
     """
-    reader = _Reader(text, variables)
-    return reader.until("")
+    try:
+        return _Reader(text, variables).until("")
+    except RecursionError as error:
+        raise Invalid(f"{text[:50]!r}...: its substitutions lie too deep in one another") from error
 
 
 class _Reader:
@@ -94,6 +96,8 @@ class _Reader:
         if not braced:
             return value
         modifier = self._next()
+        if not modifier:
+            raise self._cut("}")
         if modifier == "}":
             return value
         given = bool(value) if modifier == ":" else match[0] in self._variables
