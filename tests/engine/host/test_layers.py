@@ -14,6 +14,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,28 @@ async def test_a_sweep_and_a_keeper_do_not_meet(store: ImageStore, monkeypatch: 
     await asyncio.wait([keeper], timeout=0.05)
     go_on.set()
     assert not await keeper and await going == (one.layers[0].chain_id,)
+
+
+async def test_images_come_and_go_at_the_same_time(store: ImageStore, tmp_path: Path) -> None:
+    """Loads, names and removals, all at once: what is there afterwards is whole, and nothing else is on the disk."""
+    piles = ([BASE], [BASE, TOP], [BASE, OTHER], [OTHER])
+
+    async def come(number: int) -> None:
+        await load(store, saved(piles[number], [f"image:{number}"]))
+        with suppress(NotFound):
+            await store.tag((await store.find(f"image:{number}")).id, "moving:latest")
+
+    async def go(number: int) -> None:
+        await store.forget(lambda images: Forgotten(images=tuple(images)[: 1 + number % 2]))
+
+    for _ in range(3):
+        await asyncio.gather(*(work(number) for number in range(4) for work in (come, go)))
+    images = await store.load_all()
+    assert {image.id: image for image in await ImageStore(Facts(root=str(tmp_path))).load_all()} == {i.id: i for i in images}
+    assert directories(tmp_path) == {layer.cache_id for image in images for layer in image.layers}
+    for image in images:
+        for layer in image.layers:
+            assert digest(await whole(store.layer_tar(layer.chain_id))) == layer.diff_id
 
 
 async def test_names_are_given_moved_and_taken_away(store: ImageStore, tmp_path: Path) -> None:
