@@ -156,7 +156,7 @@ class Archive:
 def _decode(name: str, data: bytes, type: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=type)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"cannot load the archive: {name} is not as it should be: {error}") from error
 
 

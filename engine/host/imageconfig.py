@@ -57,7 +57,7 @@ class ImageConfig(Struct):
 def decode_config(data: bytes) -> ImageConfig:
     try:
         config = msgspec.json.decode(data, type=ImageConfig)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the image's config is not as it should be: {error}") from error
     wrong = next((each for each in config.diff_ids if references.as_id(each) != each), None)
     if wrong is not None:

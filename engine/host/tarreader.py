@@ -24,6 +24,7 @@ FILE, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = "0", "1", "
 SPARSE: Final = "S"
 XATTR: Final = "SCHILY.xattr."
 """What the key of an extended attribute begins with, in a pax header."""
+ATTRIBUTE: Final = XATTR.encode()
 
 HEADER: Final = struct.Struct("100s8s8s8s12s12s8s1s100s6s2x32x32x8s8s155s8x4s")
 OLD_MAP: Final = struct.Struct("12s12s")
@@ -166,8 +167,7 @@ def _filled(fields: tuple[bytes, ...], pax: dict[bytes, bytes]) -> Entry:
 
 
 def _xattrs(pax: dict[bytes, bytes]) -> dict[str, bytes]:
-    prefix = XATTR.encode()
-    return {_decoded(key.removeprefix(prefix)): value for key, value in pax.items() if key.startswith(prefix)}
+    return {_decoded(key.removeprefix(ATTRIBUTE)): value for key, value in pax.items() if key.startswith(ATTRIBUTE)}
 
 
 def _check(block: bytes) -> None:
@@ -187,7 +187,10 @@ def _extra(source: Source, size: int) -> bytes:
 
 
 def _records(data: bytes) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """A pax header: its values, those that are empty excepted; and the numbers of GNU's oldest sparse map, in their order."""
+    """A pax header: its values, and the numbers of GNU's oldest sparse map, in their order.
+
+    An empty value is none, except an attribute's.
+    """
     found: dict[bytes, bytes] = {}
     pieces: list[bytes] = []
     at = 0
@@ -201,7 +204,7 @@ def _records(data: bytes) -> tuple[dict[bytes, bytes], list[bytes]]:
         key, value = data[space + 1 : equals], data[equals + 1 : end - 1]
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             pieces.append(value)
-        elif value:
+        elif value or key.startswith(ATTRIBUTE):
             found[key] = value
         at = end
     return found, pieces

@@ -12,6 +12,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from humanize import naturalsize
@@ -55,16 +56,15 @@ async def unpack(
     try:
         taken = 0
         async for chunk in together(chunks):
-            if not await to_the_end(in_thread(feed.push, chunk)):
+            if not await to_the_end(in_thread(feed.push, chunk), partial(_kill, child)):
                 break  # the child has given up, and says why itself
             taken += len(chunk)
             if report:
                 report(taken)
-        digest = await to_the_end(in_thread(feed.end))
+        digest = await to_the_end(in_thread(feed.end), partial(_kill, child))
         _, err = await asyncio.shield(said)
     except BaseException:
-        with suppress(ProcessLookupError):
-            child.kill()
+        _kill(child)
         raise
     finally:
         feed.close()
@@ -161,12 +161,17 @@ async def in_thread(call: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, call, *args)
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work that a cancelled wait does not cancel, but waits out: its threads could not be stopped anyway."""
+async def to_the_end(work: Coroutine[Any, Any, T], hurry: Callable[[], None] | None = None) -> T:
+    """Wait for work that a cancelled wait does not cancel, but waits out: its threads could not be stopped anyway.
+
+    `hurry` is called then, and makes it end soon.
+    """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        if hurry:
+            hurry()
         await asyncio.wait([task])
         raise
 
@@ -185,6 +190,11 @@ async def _start(directory: str, split: str, reading: int) -> Process:
             )
         finally:
             os.close(kept)
+
+
+def _kill(child: Process) -> None:
+    with suppress(ProcessLookupError):
+        child.kill()
 
 
 async def _ended(said: asyncio.Future[Any]) -> None:

@@ -230,6 +230,8 @@ class Unpacker:
                 os.close(fd)
         elif entry.kind == tarreader.HARD_LINK:  # another name of a file that has its attributes already
             target = inside(entry.link)
+            if os.path.isdir(target) and not os.path.islink(target):
+                raise Refused("a directory has no second name")
             self._put(path, lambda: os.link(target, path, follow_symlinks=False))
         else:
             self._put(path, lambda: make(entry, path))
