@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Protocol
 
 from engine.model.events import Message
@@ -34,3 +34,27 @@ class Remote(EngineInterface, TreeInterface, Protocol):
 
     async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
         """Set the columns and rows of an exec's terminal."""
+
+    def pull(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+        """Fetch an image; objects of Docker's progress stream."""
+
+    def push(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+        """Bring an image to a registry; as `pull`."""
+
+    async def images_load(self, path: str) -> list[str]:
+        """Bring in an archive of images; the lines the engine says."""
+
+    def image_save(self, names: Iterable[str]) -> AsyncIterator[bytes]:
+        """Images as one archive, in pieces."""
+
+    async def image_tag(self, name: str, reference: str) -> None:
+        """One more name for an image."""
+
+    async def image_remove(self, name: str, *, force: bool = False) -> list[dict[str, Any]]:
+        """What was done, in order, each `{"Untagged": name}` or `{"Deleted": id}`. Raises `Conflict`."""
+
+    async def image_history(self, name: str) -> list[dict[str, Any]]:
+        """`GET /images/x/history`: every instruction, newest first."""
+
+    async def images_prune(self, **filters: list[str]) -> dict[str, Any]:
+        """`POST /images/prune`; `filters`: dangling."""

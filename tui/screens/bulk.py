@@ -55,7 +55,6 @@ class Bulk(Dialog):
             yield Button(self.yes, id="yes", variant="error", disabled=not any(item.does for item in self.items))
 
     def on_mount(self) -> None:
-        self.query_one("#plan").styles.height = min(len(self.items), 12)
         self.query_one("#cancel").focus()
 
     def on_resize(self) -> None:
@@ -64,7 +63,9 @@ class Bulk(Dialog):
     def _show(self) -> None:
         if self.is_attached:
             sheet = self.query_one(Sheet)
-            sheet.paint(bulk.lines(self.items, sheet.inner_width))
+            lines = bulk.lines(self.items, sheet.inner_width)
+            sheet.styles.height = min(len(lines), max(3, self.size.height - 12))
+            sheet.paint(lines)
 
     @on(Button.Pressed, "#cancel")
     def _cancel(self) -> None:

@@ -272,22 +272,25 @@ class Deeds(Screen[None]):
 
     @work
     async def action_new(self) -> None:
-        await self._new(lesson=False)
+        await self.new()
 
-    async def _new(self, *, lesson: bool) -> None:
+    async def new(self, *, lesson: bool = False, image: str = "") -> bool:
+        """Ask for a container, and make it; `image` is filled in. False: nothing was begun."""
         app = self.longshore
         if not self.may_change():
-            return
+            return False
         world = app.scene.world
         names = {row.name for row in world.containers.values()}
         tags = sorted(tag for image in world.images.values() for tag in image.tags or (image.id,))
-        made = cast(Made | None, await app.push_screen_wait(NewContainer(tags, names.__contains__, app.docker, lesson=lesson)))
+        form = NewContainer(tags, names.__contains__, app.docker, lesson=lesson, image=image)
+        made = cast(Made | None, await app.push_screen_wait(form))
         if made is None:
-            return
+            return False
         if made.lesson:
             self._teach("create", "", made.params)
         else:
             self.perform(Verb.CREATE, None, made.params)
+        return True
 
     @work(group="deeds")
     async def perform(self, verb: Verb, row: ContainerRow | None, params: Params = NO_PARAMS) -> None:
@@ -314,7 +317,7 @@ class Deeds(Screen[None]):
             question = f"Which verb, step by step, for {row.name}? {question}"
         verb = cast(Verb | None, await self.longshore.push_screen_wait(Menu("Lesson", question, choices)))
         if verb is Verb.CREATE:
-            await self._new(lesson=True)
+            await self.new(lesson=True)
         elif verb and row:
             forced: Params = {"force": True} if verb is Verb.REMOVE and row.status in FORCED else NO_PARAMS
             self._teach(verb, row.id, {"signal": "KILL"} if verb is Verb.KILL else forced)
