@@ -128,7 +128,10 @@ def room(directory: str) -> int:
 
 
 def no_room(what: str, needed: int, free: int) -> HostFailed:
-    sizes = f"it takes at least {naturalsize(needed)}, and there is room for {naturalsize(free)}"
+    takes = (
+        f"at least {naturalsize(needed)}" if needed > free else f"more than {naturalsize(needed)}"
+    )  # files take whole blocks
+    sizes = f"it takes {takes}, and there is room for {naturalsize(free)}"
     sentence = f"cannot unpack {what}: {os.strerror(errno.ENOSPC)}: {sizes}"
     return HostFailed(sentence, REMEDIES[errno.ENOSPC], errno=errno.ENOSPC)
 
@@ -204,7 +207,7 @@ async def _ended(said: asyncio.Future[Any]) -> None:
 def _refusal(what: str, child: Process, reason: str, feed: Feed) -> EngineError:
     code = child.returncode or 0
     if code in FULL:
-        return no_room(f"{what}: {reason.removesuffix(f': {os.strerror(code)}')}", feed.size, feed.limit)
+        return no_room(f"{what}: {reason.removesuffix(f': {os.strerror(code)}')}", max(feed.size, feed.limit), feed.limit)
     sentence = f"cannot unpack {what}: {reason or f'the unpacker ended with {code}'}"
     code = errno.ENOSPC if code == TOO_MANY else code
     return Invalid(sentence) if code == REFUSED else HostFailed(sentence, REMEDIES.get(code, ""), errno=max(code, 0))
