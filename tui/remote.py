@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from engine.model.events import Message
 from engine.model.interface import EngineInterface
+from engine.model.registry import Credentials
 from engine.model.tree import TreeInterface
 from engine.stream import Stream
 
@@ -35,14 +36,14 @@ class Remote(EngineInterface, TreeInterface, Protocol):
     async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
         """Set the columns and rows of an exec's terminal."""
 
-    def pull(self, reference: str) -> AsyncIterator[dict[str, Any]]:
-        """Fetch an image; objects of Docker's progress stream."""
+    def pull(self, reference: str, *, credentials: Credentials | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Fetch an image; objects of Docker's progress stream. `credentials`: who asks the registry."""
 
-    def push(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+    def push(self, reference: str, *, credentials: Credentials | None = None) -> AsyncIterator[dict[str, Any]]:
         """Bring an image to a registry; as `pull`."""
 
-    async def images_load(self, path: str) -> list[str]:
-        """Bring in an archive of images; the lines the engine says."""
+    def image_load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+        """Bring in an archive of images; what the engine says of it is in `stream`."""
 
     def image_save(self, names: Iterable[str]) -> AsyncIterator[bytes]:
         """Images as one archive, in pieces."""

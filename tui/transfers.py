@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from msgspec.structs import replace
 from textual.worker import Worker
 
+from engine import logins
 from engine.model.errors import EngineError, HostFailed
+from engine.model.registry import registry_of
 from tui.remote import Remote
 from tui.view import transfers
 from tui.view.scene import Notice
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 TELL_SECONDS = 0.5
 """Between two paintings of the same transfers, at the least: bytes move faster than anybody reads."""
 CHUNK = 1 << 20
-"""Bytes that are gathered before they are written."""
+"""Bytes that are read and written at once: each is a way to a thread and back."""
 
 Told = dict[str, Any]
-Stream = AsyncIterator[Told]
+Tell = Callable[[Told], None]
+Work = Callable[[Tell], Awaitable[None]]
+"""Does it all, and tells how it goes on in objects of Docker's progress streams, or `{"moved": bytes, "total": bytes}`."""
 
 
 class Transfers:
@@ -42,13 +46,13 @@ class Transfers:
     def running(self) -> list[Transfer]:
         return [transfer for transfer in self._all.values() if not transfer.error]
 
-    def begin(self, verb: str, name: str, docker: str, stream: Stream) -> int:
-        """Take what `stream` tells to its end; its number. What is told is an object of Docker's progress streams."""
+    def begin(self, verb: str, name: str, docker: str, work: Work) -> int:
+        """Do it beside all else; its number."""
         for old in [old for old in self._all.values() if old.error and (old.verb, old.name) == (verb, name)]:
             del self._all[old.key]
         key = next(self._keys)
         self._all[key] = Transfer(key=key, verb=verb, name=name, docker=docker)
-        self._workers[key] = self._app.run_worker(self._run(key, stream), group="transfers")
+        self._workers[key] = self._app.run_worker(self._run(key, work), group="transfers")
         self._show()
         return key
 
@@ -61,23 +65,22 @@ class Transfers:
             self._app.notice = Notice(command=transfer.docker, text=f"- the {transfer.verb} was given up{kept}", tone="warn")
         self._show()
 
-    async def _run(self, key: int, stream: Stream) -> None:
+    async def _run(self, key: int, work: Work) -> None:
+        def tell(told: Told) -> None:
+            if key in self._all:
+                self._all[key] = transfers.after(self._all[key], told)
+                self._soon()
+
         try:
-            async with aclosing(cast("AsyncGenerator[Told, None]", stream)) as lines:
-                async for told in lines:
-                    self._all[key] = transfers.after(self._all[key], told)
-                    self._soon()
+            await work(tell)
         except (EngineError, OSError) as error:
-            self._failed(key, str(error))
+            failed = self._all[key] = replace(self._all[key], error=str(error))
+            self._app.notice = Notice(command=failed.docker, text=f"✘ {error}", tone="bad")
         else:
             done = self._all.pop(key)
             self._app.notice = Notice(command=done.docker, text=f"✔ {done.said or done.name}", tone="good")
         self._workers.pop(key, None)
         self._show()
-
-    def _failed(self, key: int, why: str) -> None:
-        failed = self._all[key] = replace(self._all[key], error=why)
-        self._app.notice = Notice(command=failed.docker, text=f"✘ {why}", tone="bad")
 
     def _soon(self) -> None:
         if not self._due:
@@ -89,36 +92,76 @@ class Transfers:
         self._app.show_transfers(tuple(self._all.values()))
 
 
-async def load(engine: Remote, path: Path) -> Stream:
-    """Bring in an archive. What the engine says of it comes at the end."""
-    yield {"status": "the engine reads the archive"}
-    said = await engine.images_load(str(path))
-    yield {"status": "; ".join(said)}
+def pull(engine: Remote, name: str) -> Work:
+    """With the logins of whoever sits here, as the docker command does it."""
+
+    async def work(tell: Tell) -> None:
+        await _all_told(engine.pull(name, credentials=await logins.from_file(registry_of(name))), tell)
+
+    return work
 
 
-async def save(engine: Remote, names: tuple[str, ...], path: Path) -> Stream:
+def push(engine: Remote, name: str) -> Work:
+    async def work(tell: Tell) -> None:
+        await _all_told(engine.push(name, credentials=await logins.from_file(registry_of(name))), tell)
+
+    return work
+
+
+def load(engine: Remote, path: Path) -> Work:
+    """Bring in an archive. Raises `HostFailed` where it cannot be read."""
+
+    async def work(tell: Tell) -> None:
+        try:
+            file, total = await asyncio.to_thread(lambda: (path.open("rb"), path.stat().st_size))
+        except OSError as error:
+            raise HostFailed(f"cannot read {path}: {error.strerror}", "give an archive that docker save has written") from error
+        with file:
+            await _all_told(engine.image_load(_read(file, total, tell)), tell)
+
+    return work
+
+
+def save(engine: Remote, names: tuple[str, ...], path: Path) -> Work:
     """Write an archive. There is no such file before it is whole. Raises `HostFailed` where it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        file = await asyncio.to_thread(partial.open, "xb")
-    except FileExistsError as error:
-        raise HostFailed(f"cannot save to {path}: {partial} is there already", "remove it, or give another name") from error
-    except OSError as error:
-        raise HostFailed(f"cannot save to {path}: {error.strerror}", "give another name") from error
+
+    async def work(tell: Tell) -> None:
+        partial = path.with_name(path.name + ".partial")
+        try:
+            file = await asyncio.to_thread(partial.open, "xb")
+        except FileExistsError as error:
+            raise HostFailed(f"cannot save to {path}: {partial} is there already", "remove it, or give another name") from error
+        except OSError as error:
+            raise HostFailed(f"cannot save to {path}: {error.strerror}", "give another name") from error
+        moved = 0
+        try:
+            async for chunk in _gathered(engine.image_save(names)):
+                await asyncio.to_thread(_write, file, chunk, path)
+                moved += len(chunk)
+                tell({"moved": moved})
+            await asyncio.to_thread(_finish, file, partial, path)
+        finally:
+            await asyncio.to_thread(_drop, file, partial)
+        tell({"status": f"saved in {path}"})
+
+    return work
+
+
+async def _all_told(stream: AsyncIterator[Told], tell: Tell) -> None:
+    async with aclosing(cast("AsyncGenerator[Told, None]", stream)) as lines:
+        async for told in lines:
+            tell(told)
+
+
+async def _read(file: BinaryIO, total: int, tell: Tell) -> AsyncIterator[bytes]:
     moved = 0
-    try:
-        async for chunk in _gathered(engine.image_save(names)):
-            await asyncio.to_thread(_write, file, chunk, path)
-            moved += len(chunk)
-            yield {"moved": moved}
-        await asyncio.to_thread(_finish, file, partial, path)
-    finally:
-        await asyncio.to_thread(_drop, file, partial)
-    yield {"status": f"saved in {path}"}
+    while chunk := await asyncio.to_thread(file.read, CHUNK):
+        yield chunk
+        moved += len(chunk)
+        tell({"moved": moved, "total": total})
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Fewer and larger: each is a way to a thread and back."""
     held = bytearray()
     async with aclosing(cast("AsyncGenerator[bytes, None]", chunks)) as pieces:
         async for piece in pieces:

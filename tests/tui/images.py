@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from engine.model.errors import Conflict, EngineError, HostFailed, NotFound
+from engine.model.errors import Conflict, EngineError, Invalid, NotFound
 from engine.model.frames import Frame, ImagesChanged
+from engine.model.registry import Credentials
 from engine.model.world import ImageRow, LayerRow, World
 
 MB = 1_000_000
@@ -58,6 +58,8 @@ class ScriptedImages:
         self.moving: dict[str, asyncio.Queue[dict[str, Any] | Exception | None]] = {}
         self.left: list[str] = []
         """Pulls that were given up."""
+        self.logins: dict[str, Credentials | None] = {}
+        """With which login a pull was asked for."""
 
     def set_images(self, rows: dict[str, ImageRow]) -> None:
         self.world = replace(self.world, images=rows)
@@ -85,19 +87,20 @@ class ScriptedImages:
             self.left.append(name)
             raise
 
-    def pull(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+    def pull(self, reference: str, *, credentials: Credentials | None = None) -> AsyncIterator[dict[str, Any]]:
+        self.logins[reference] = credentials
         return self._move("pull", reference)
 
-    def push(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+    def push(self, reference: str, *, credentials: Credentials | None = None) -> AsyncIterator[dict[str, Any]]:
         return self._move("push", reference)
 
-    async def images_load(self, path: str) -> list[str]:
-        self.calls.append(("load", path, "", {}))
-        if not Path(path).read_bytes().startswith(b"archive"):
-            raise HostFailed(f"cannot load {path}: it is no archive of images")
+    async def image_load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+        data = b"".join([chunk async for chunk in archive])
+        if not data.startswith(b"archive"):
+            raise Invalid("it is no archive of images")
         row = image(9, "loaded:1")
         self.set_images(self.world.images | {row.id: row})
-        return ["Loaded image: loaded:1"]
+        yield {"stream": "Loaded image: loaded:1\n"}
 
     async def image_save(self, names: Iterable[str]) -> AsyncIterator[bytes]:
         self.calls.append(("save", " ".join(names), "", {}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
+from engine.model.registry import Credentials
 from engine.model.status import Status
 from tests.tui.images import MB, image, some_images
 from tests.tui.made import row, small_world
@@ -177,6 +180,17 @@ async def test_a_pull_that_fails_stays_with_its_reason_until_escape(engine: Scri
         assert not app.transfers.running and on_screen(app, "On their way · 1")
         await pilot.press("4", "escape")
         await until(pilot, lambda: not on_screen(app, "On their way"))
+
+
+async def test_a_pull_uses_the_login_of_who_sits_here(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"auths": {"registry.example:5000": {"auth": b64encode(b"ann:secret").decode()}}}
+    (tmp_path / "config.json").write_text(json.dumps(kept))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    async with images(engine) as (app, pilot, _screen):
+        await pull(pilot, app, engine, "registry.example:5000/a:1")
+        assert engine.logins == {"registry.example:5000/a:1": Credentials(username="ann", password="secret")}
 
 
 async def test_quitting_asks_first_while_something_is_on_its_way(engine: ScriptedEngine) -> None:

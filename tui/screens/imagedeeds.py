@@ -99,7 +99,7 @@ class ImageDeeds(Screen[None]):
         hint = "busybox, nginx:1.27, registry.example:5000/team/app"
         dialog = Ask("Pull", "Image", "Pull", command, hint=hint, wrong=images.wrong_reference)
         if name := await self.longshore.push_screen_wait(dialog):
-            self._begin("pull", images.with_tag(name), command(name), self.longshore.engine.pull(name))
+            self._begin("pull", images.with_tag(name), command(name), transfers.pull(self.longshore.engine, name))
 
     @work
     async def action_push(self) -> None:
@@ -112,7 +112,7 @@ class ImageDeeds(Screen[None]):
         command = self._docker("push", entry.name)
         question = f"Bring {entry.name} to the registry that its name says?"
         if await self.longshore.push_screen_wait(Confirm("Push", question, "Push", command)):
-            self._begin("push", entry.name, command, self.longshore.engine.push(entry.name))
+            self._begin("push", entry.name, command, transfers.push(self.longshore.engine, entry.name))
 
     @work
     async def action_load(self) -> None:
@@ -145,14 +145,14 @@ class ImageDeeds(Screen[None]):
             what = names[0] if len(names) == 1 else f"{len(names)} images"
             self._begin("save", what, command(str(path)), transfers.save(self.longshore.engine, names, path))
 
-    def _begin(self, verb: str, name: str, command: str, stream: transfers.Stream) -> None:
+    def _begin(self, verb: str, name: str, command: str, work: transfers.Work) -> None:
         app = self.longshore
         if any((moving.verb, moving.name) == (verb, name) for moving in app.transfers.running):
             app.say(f"{name} is on its way already", "warn")
             return
         if verb == "pull":
             self.select(name)
-        self.follow(app.transfers.begin(verb, name, command, stream))
+        self.follow(app.transfers.begin(verb, name, command, work))
 
     # Here
 

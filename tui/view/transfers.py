@@ -43,7 +43,8 @@ class Transfer(Struct, frozen=True, kw_only=True):
     said: str = ""
     """The last that was told of the whole."""
     moved: int = 0
-    """Bytes, where they are no layers'."""
+    total: int = 0
+    """Bytes of an archive; 0: not known how many there will be."""
     error: str = ""
     """Why it has failed; it is over then."""
 
@@ -59,10 +60,10 @@ class Transfer(Struct, frozen=True, kw_only=True):
 
 
 def after(transfer: Transfer, told: Mapping[str, Any]) -> Transfer:
-    """The transfer after one object of Docker's progress stream; `moved` counts bytes that belong to no layer."""
-    status, id = str(told.get("status", "")), str(told.get("id", ""))
+    """The transfer after one object of Docker's progress stream; or of an archive, whose bytes are `moved`."""
+    status, id = str(told.get("status") or told.get("stream") or "").strip(), str(told.get("id", ""))
     if "moved" in told:
-        return replace(transfer, moved=told["moved"])
+        return replace(transfer, moved=told["moved"], total=told.get("total", 0))
     if not id or status.startswith("Pulling from"):
         return replace(transfer, said=status) if status else transfer
     detail = told.get("progressDetail") or {}
@@ -105,7 +106,8 @@ def _lines(transfer: Transfer, width: int) -> list[Line]:
         return [what, *told]
     done, count = transfer.layers
     words = [f"{done} of {count} layers"] if count else []
-    words += [size(transfer.bytes)] if transfer.bytes else []
+    of = f" of {size(transfer.total)}" if transfer.total else ""
+    words += [f"{size(transfer.bytes)}{of}"] if transfer.bytes else []
     words += [clean(transfer.said)] if transfer.said and not count else []
     room = width - sum(cell_len(span.text) for span in what) - 2
     return [
