@@ -19,6 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from engine.host import tarreader
+from engine.host.distribution import Platform
+from engine.host.registry.manifest import CONFIGS, LAYERS, rank
 from engine.model.errors import Invalid
 
 T = TypeVar("T")
@@ -57,9 +59,18 @@ class _Manifest(Struct, rename="pascal"):
     repo_tags: tuple[str, ...] | None = None
 
 
-class _Descriptor(Struct):
+class _Descriptor(Struct, rename="camel"):
     digest: str
+    media_type: str = ""
+    platform: Platform | None = None
     annotations: dict[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The image's name. `ref.name` may hold a tag alone, which names nothing."""
+        annotations = self.annotations or {}
+        reference = annotations.get(REF_NAME, "")
+        return annotations.get(CONTAINERD_NAME) or (reference if ":" in reference or "/" in reference else "")
 
 
 class _Index(Struct):
@@ -82,8 +93,9 @@ def readable(what: str) -> Iterator[None]:
 class Archive:
     """An archive in a seekable file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Raises `Invalid`."""
+    def __init__(self, file: IO[bytes], platform: Platform) -> None:
+        """`platform`: what is taken of an image for several. Raises `Invalid`."""
+        self._platform = platform
         self._file = file
         self._members: dict[str, tarreader.Entry] = {}
         end = file.seek(0, os.SEEK_END)
@@ -116,15 +128,29 @@ class Archive:
     def _from_index(self, index: _Index, tags: tuple[str, ...], depth: int = 0) -> Iterator[Packed]:
         if depth > MAX_LINKS:
             raise Invalid("cannot load the archive: its indexes lie too deep in one another")
-        for descriptor in index.manifests or ():
-            if ATTESTATION in (descriptor.annotations or {}):
-                continue
-            name = _name(descriptor.annotations or {})
+        for descriptor in self._chosen(index.manifests or ()):
             below = _decode(descriptor.digest, self._blob(descriptor.digest), _Index)
-            yield from self._from_index(below, (name,) if name else tags, depth + 1)
+            yield from self._from_index(below, (descriptor.name,) if descriptor.name else tags, depth + 1)
         if index.config:
+            for part, kinds in ((index.config, CONFIGS), *((layer, LAYERS) for layer in index.layers or ())):
+                if part.media_type and part.media_type not in kinds:
+                    raise Invalid(f"cannot load the archive: {part.digest} is no part of an image: it is {part.media_type}")
             layers = tuple(_blob_path(layer.digest) for layer in index.layers or ())
             yield Packed(config=self._blob(index.config.digest), layers=layers, tags=tags)
+
+    def _chosen(self, listed: tuple[_Descriptor, ...]) -> Iterator[_Descriptor]:
+        """The images of an index: of those that are one image for several platforms, what fits ours best."""
+        images = [each for each in listed if ATTESTATION not in (each.annotations or {})]
+        for name in dict.fromkeys(each.name for each in images):
+            same = [each for each in images if each.name == name]
+            if len({each.platform for each in same}) == 1:
+                yield from same
+                continue
+            fits = [(fit, each) for each in same if each.platform and (fit := rank(each.platform, self._platform)) is not None]
+            if not fits:
+                raise Invalid(f"cannot load the archive: no matching manifest for {self._platform} in its index")
+            best = max(fit for fit, _ in fits)
+            yield from (each for fit, each in fits if fit == best)
 
     def _blob(self, digest: str) -> bytes:
         data = self._read(_blob_path(digest))
@@ -158,12 +184,6 @@ def _decode(name: str, data: bytes, type: type[T]) -> T:
         return msgspec.json.decode(data, type=type)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"cannot load the archive: {name} is not as it should be: {error}") from error
-
-
-def _name(annotations: dict[str, str]) -> str:
-    """The image's name. `ref.name` may hold a tag alone, which names nothing."""
-    reference = annotations.get(REF_NAME, "")
-    return annotations.get(CONTAINERD_NAME) or (reference if ":" in reference or "/" in reference else "")
 
 
 def _blob_path(digest: str) -> str:

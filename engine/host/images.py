@@ -16,6 +16,7 @@ from engine.host import Choose, Facts, Progress, busybox, tarsplit
 from engine.host.archive import Archive, Packed, Region
 from engine.host.difftar import diff_tar
 from engine.host.disk import make_directories
+from engine.host.distribution import Platform
 from engine.host.imageconfig import decode_config
 from engine.host.imagedb import ImageDB
 from engine.host.inflate import Inflater
@@ -60,7 +61,7 @@ class ImageStore:
             # A file without a name: a crash leaves nothing of it.
             with tempfile.TemporaryFile(dir=self._scratch) as file:
                 await _spool(archive, file, self._scratch)
-                opened = await long(Archive, file)
+                opened = await long(Archive, file, Platform("linux", self._facts.architecture))
                 for packed in await long(opened.images):
                     for line in await self._take_in(opened, file.fileno(), packed, progress):
                         yield line
@@ -245,6 +246,8 @@ class ImageStore:
         """Commit one image of an archive; the lines that say so. A failure leaves nothing of it."""
         config = decode_config(packed.config)
         tags = [_as_tag(tag) for tag in packed.tags]
+        if config.os not in ("", "linux"):
+            raise Invalid(f'cannot load the image: image operating system "{config.os}" cannot be used on this platform')
         if len(config.diff_ids) != len(packed.layers):
             raise Invalid(
                 f"cannot load the image: its config lists {len(config.diff_ids)} layers, the archive {len(packed.layers)}"

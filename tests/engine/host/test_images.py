@@ -26,7 +26,7 @@ from engine.host.unpack import _start as start_unpacker
 from engine.host.untar import REFUSED
 from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
 from engine.model.image import Image, chain_ids
-from tests.engine.host.archives import config, digest, entry, oci, saved, stream, tar
+from tests.engine.host.archives import config, digest, entry, oci, platforms, saved, stream, tar
 
 BASE = tar(entry("etc/motd", b"hello"), entry("bin", type=tarfile.DIRTYPE, mode=0o755))
 TOP = tar(entry("etc/.wh.motd"), entry("etc/new", b"new"))
@@ -113,6 +113,19 @@ async def test_an_oci_layout_is_taken_in(store: ImageStore) -> None:
     assert len((await store.find("web:1")).layers) == 2
 
 
+async def test_of_an_image_for_several_platforms_ours_is_taken(store: ImageStore, tmp_path: Path) -> None:
+    data = platforms({"arm64": TOP, "amd64": BASE, "s390x": TOP}, "docker.io/library/web:1")
+    assert await load(store, data) == ["Loaded image: web:1"]
+    (image,) = await store.load_all()
+    assert image.architecture == "amd64" and image.layers[0].diff_id == digest(BASE)
+    other = ImageStore(Facts(root=str(tmp_path / "other"), architecture="arm64"))
+    assert await load(other, data) == ["Loaded image: web:1"] and (await other.find("web:1")).architecture == "arm64"
+    with pytest.raises(Invalid, match="no matching manifest for linux/amd64"):
+        await load(store, platforms({"arm64": TOP, "s390x": TOP}, "web"))
+    await load(store, platforms({"arm64": TOP}, "only"))
+    assert (await store.find("only")).architecture == "arm64"
+
+
 async def test_an_image_without_a_name_is_loaded_by_its_id(store: ImageStore) -> None:
     assert await load(store, saved([BASE], None)) == [f"Loaded image ID: {digest(config([BASE]))}"]
     assert (await store.load_all())[0].tags == ()
@@ -189,6 +202,8 @@ WRONG = {
     "a config without end": (saved([], ["web"], image=b'{"rootfs": {}, "x": ' + b"[" * 200_000), "config is not as it should"),
     "a config of no text": (saved([], ["web"], image=b'{"rootfs": {}, "author": "\xff"}'), "config is not as it should be"),
     "no image at all": (oci([BASE], "web").replace(b'"rootfs"', b'"r00tfs"'), "not what its name says"),
+    "for another system": (saved([BASE], ["web"], image=config([BASE], os="windows")), 'operating system "windows" cannot be'),
+    "an artifact": (platforms({"amd64": BASE}, "web", "application/x-chart"), "no part of an image: it is application/x-chart"),
     "a header that lies": (saved([BASE], ["web"]).replace(b"ustar", b"Ustar", 1), "it is damaged.*checksum"),
     "a file it lacks": (tar(entry("manifest.json", b'[{"Config": "c", "Layers": []}]')), "it names c, which it does not hold"),
     "a config that is none": (saved([BASE], ["web"], image=b"[]"), "config is not as it should be"),
