@@ -22,8 +22,11 @@ from engine.flow.ledger import Ledger
 from engine.flow.runner import Runner
 from engine.flow.step import Operation
 from engine.host import Freeze, Host, LogQuery, within
+from engine.images.commit import Commits
+from engine.images.imports import Imports
 from engine.images.pull import Pulls
 from engine.images.push import Pushes
+from engine.images.upkeep import Upkeep
 from engine.lesson import Lesson, lay_out
 from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
@@ -78,6 +81,9 @@ class Engine:
         self.ledger: Ledger[Container] = Ledger(host.records, "containers", to_disk, from_disk)
         self.runner: Runner[Host, Container] = Runner(host, self.ledger, host.clock)
         self.pulls, self.pushes = Pulls(host, partial(self._moved, "pull")), Pushes(host, partial(self._moved, "push"))
+        self.commits = Commits(host, self.ledger, self.runner, self.tell, self._made)
+        self.imports = Imports(host, self._made)
+        self.upkeep = Upkeep(host, self.ledger, self.events, self._made, self.refresh_images)
         self.freezers: dict[str, Freeze] = {}
         self.missing: dict[str, tuple[str, ...]] = {}
         self.probe_due: dict[str, datetime] = {}
@@ -364,6 +370,11 @@ class Engine:
         await self.refresh_images()
         self.events.publish("image", action, reference.familiar, (image.config.labels or {}) | {"name": reference.name})
 
+    async def _made(self, image: Image, action: str, name: str) -> None:
+        """An image was made here, or has been given a name."""
+        await self.refresh_images()
+        self.events.publish("image", action, image.id, (image.config.labels or {}) | {"name": name})
+
     def _tell(self, before: Container | None, after: Container | None) -> None:
         for event in happened(before, after):
             self.events.publish(event.type, event.action, event.id, event.attributes)
@@ -374,6 +385,7 @@ class Engine:
             self.publish(after)
         elif before:
             self._gone(before.id)
+            self.spawn(self.upkeep.free_after(before))
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -153,3 +153,25 @@ class Front:
 
     def _kept(self, request: web.Request) -> dict[str, str]:
         return {name: value for name, value in request.headers.items() if name == "Accept"}
+
+
+class Passing:
+    """A handler before a registry that passes everything on, and counts the bytes of blobs."""
+
+    def __init__(self, behind: str) -> None:
+        self.behind = behind
+        self.served: dict[str, int] = {}
+        """Bytes by path."""
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        headers = {name: value for name, value in request.headers.items() if name in ("Accept", "Range")}
+        url = f"http://{self.behind}{request.path_qs}"
+        async with aiohttp.ClientSession() as session, session.request(request.method, url, headers=headers) as got:
+            kept = ("Content-Type", "Content-Range", "Content-Length")
+            told = {name: value for name, value in got.headers.items() if name in kept}
+            answer = web.StreamResponse(status=got.status, headers=told)
+            await answer.prepare(request)
+            async for chunk in got.content.iter_any():
+                await answer.write(chunk)
+                self.served[request.path] = self.served.get(request.path, 0) + len(chunk)
+            return answer

@@ -40,6 +40,7 @@ class Action:
 _DO, _MARK, _MOVE = "Containers", "Marking and sorting", "Moving about"
 _LOGS = "In logs"
 _FILES = "In files"
+_IMAGES = "In images"
 
 
 def _verb(name: str, keys: str, label: str, help: str, *verbs: Verb) -> Action:
@@ -77,6 +78,7 @@ ACTIONS = (
         "filter", "slash", "filter", "Show only containers whose name, image or state has these words", footer=True, shown="/"
     ),
     Action("stopped", "z", "stopped", "Show stopped containers, or hide them"),
+    Action("images", "I", "images", "Go to the images: pull, load, tag, remove, history", footer=True),
     Action("events", "E", "events", "Watch the engine's events as they happen"),
     Action("hold", "exclamation_mark", "hold", "Hold the screen still, or let it go on", shown="!"),
     Action("zoom", "plus", "zoom", "One pane over the whole screen, or all of them", shown="+"),
@@ -149,6 +151,57 @@ FILES = (
     Action("back", "escape", "back", "Back: content, search, only changes, this screen", _FILES, footer=True, shown="Esc"),
 )
 """The keys of the file tree: `action_<name>` of its screen."""
+
+
+IMAGES = (
+    Action("pull", "p", "pull", "Fetch an image from a registry; asks which", _IMAGES, changes=True, footer=True),
+    Action("new", "n", "new", "Make a container from the image", _IMAGES, changes=True, footer=True),
+    Action("tag", "t", "tag", "Give the image one more name", _IMAGES, changes=True, footer=True),
+    Action(
+        "remove",
+        "d,delete",
+        "remove",
+        "Remove the name, and with the last the image; asks first",
+        _IMAGES,
+        changes=True,
+        bulk=True,
+        footer=True,
+    ),
+    Action("history", "h", "history", "The instructions that made it, with size and age", _IMAGES, footer=True),
+    Action("files", "f", "files", "Look at its files: the layer each comes from, and what it hides", _IMAGES),
+    Action("load", "L", "load", "Load an archive from a file; asks which", _IMAGES, changes=True, footer=True),
+    Action("save", "ctrl+s", "save", "Save the image, or all that are marked, to a file", _IMAGES, bulk=True, shown="Ctrl-S"),
+    Action("push", "P", "push", "Bring the image to the registry its name says", _IMAGES, changes=True),
+    Action(
+        "prune", "b", "prune", "Remove what no container uses; shows first what it frees", _IMAGES, changes=True, footer=True
+    ),
+    Action("compare", "equals_sign", "compare", "Compare the files of two marked images", _IMAGES, shown="="),
+    Action("copy", "c", "copy", "Copy the docker command that does the same (OSC 52, works over SSH)", _IMAGES),
+    Action("mark", "space", "mark", "Mark the image for d, Ctrl-S or =, and go on", _IMAGES, shown="Space"),
+    Action("mark_range", "V", "mark range", "Mark all from the last marked one to here", _IMAGES),
+    Action("unmark", "u", "clear marks", "Mark none", _IMAGES),
+    Action("sort(1)", "shift+right,greater_than_sign", "sort right", "Sort by the next column", _IMAGES, shown="Shift-→ >"),
+    Action("sort(-1)", "shift+left,less_than_sign", "sort left", "Sort by the column before", _IMAGES, shown="Shift-← <"),
+    Action("flip", "shift+up,shift+down,tilde", "sort up or down", "Sort the other way round", _IMAGES, shown="Shift-↑ ~"),
+    Action("filter", "slash", "filter", "Show only images whose name or id has these words", _IMAGES, footer=True, shown="/"),
+    Action("hidden", "z", "parents", "Show images without a name that others were made from, or hide them", _IMAGES),
+    Action("hold", "exclamation_mark", "hold", "Hold the screen still, or let it go on", _IMAGES, shown="!"),
+    Action("zoom", "plus", "zoom", "One pane over the whole screen, or all of them", _IMAGES, shown="+"),
+    Action("pane(1)", "1", "images", "Go to the images", _IMAGES),
+    Action("pane(2)", "2", "layers", "Go to the image's layers", _IMAGES),
+    Action("pane(3)", "3", "history", "Go to the image's history", _IMAGES),
+    Action("pane(4)", "4", "on their way", "Go to what is pulled, pushed, loaded or saved; Esc gives it up there", _IMAGES),
+    Action("turn(1)", "tab", "next pane", "Next pane", _IMAGES, shown="Tab"),
+    Action("turn(-1)", "shift+tab", "previous pane", "Previous pane", _IMAGES, shown="Shift-Tab"),
+    Action("palette", "colon", "palette", "Find a command by name (also Ctrl-P)", _IMAGES, shown=":"),
+    Action("help", "question_mark,f1", "help", "Show this help", _IMAGES, footer=True, shown="?"),
+    Action("open", "enter", "open", "Open the files of the image", _IMAGES, shown="Enter"),
+    Action("leave", "q,I", "leave", "Back to the containers; pulls go on", _IMAGES, shown="q I"),
+    Action(
+        "back", "escape", "back", "Back: message, pull, marks, filter, zoom, this screen", _IMAGES, footer=True, shown="Esc"
+    ),
+)
+"""The keys of the images: `action_<name>` of their screen."""
 
 
 def bindings(table: Sequence[Action] = ACTIONS, prefix: str = "") -> list[BindingType]:

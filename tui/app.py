@@ -31,16 +31,19 @@ from engine.model.run import Move, Plan, Way
 from engine.model.status import Verb
 from engine.model.world import ContainerRow
 from tui import themes
-from tui.actions import ACTIONS
+from tui.actions import ACTIONS, IMAGES
 from tui.feed import Delivery, Feed, now
 from tui.remote import Remote
+from tui.screens.images import ImagesScreen
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
+from tui.transfers import Transfers
 from tui.typeahead import TypeAhead
 from tui.undo import Deed
 from tui.view.docker import command
 from tui.view.figures import duration, level, settle, smooth
 from tui.view.scene import Notice, Scene
+from tui.view.transfers import Transfer
 from tui.widgets.terminal import CountingDriver, TightUpdate
 
 QUIET = 64
@@ -67,6 +70,7 @@ class LongshoreApp(App[None]):
         self.engine, self.read_only, self.docker = engine, read_only, docker
         self.feed = Feed(engine, self._delivered)
         self.typed = TypeAhead(self, super().on_event)
+        self.transfers = Transfers(self)
         self.done: tuple[Deed, ...] = ()
         """What was done last from here, for undo."""
         self._held: Scene | None = None
@@ -148,6 +152,9 @@ class LongshoreApp(App[None]):
         shown = self._latest().written
         return 0.0 if self._rate < QUIET else settle(shown, self._rate, max(QUIET, shown / 4))
 
+    def show_transfers(self, transfers: tuple[Transfer, ...]) -> None:
+        self._assign(replace(self._latest(), transfers=transfers))
+
     # Deeds
 
     async def perform(self, verb: str, row: ContainerRow | None, params: Params = NO_PARAMS) -> Done | None:
@@ -196,16 +203,12 @@ class LongshoreApp(App[None]):
             self._driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{coded}\x07\x1b\\")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        main = self.screen_stack[0]
-        if screen is main:
-            for action in ACTIONS:
-                if action.name != "palette":
-                    key = f"  ({action.key})" if action.key else ""
-                    yield SystemCommand(f"{action.label}{key}", action.help, partial(self._act, action.name))
+        table = ACTIONS if isinstance(screen, MainScreen) else IMAGES if isinstance(screen, ImagesScreen) else ()
+        for action in table:
+            if action.name != "palette":
+                key = f"  ({action.key})" if action.key else ""
+                yield SystemCommand(f"{action.label}{key}", action.help, partial(self.run_action, action.name, screen))
         yield SystemCommand("theme", "Choose colours: dark, light, or the terminal's own sixteen", self.action_change_theme)
-
-    async def _act(self, name: str) -> None:
-        await self.run_action(name, self.screen_stack[0])
 
     # The terminal
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Protocol
 
 from engine.model.events import Message
 from engine.model.interface import EngineInterface
+from engine.model.registry import Credentials
 from engine.model.tree import TreeInterface
 from engine.stream import Stream
 
@@ -34,3 +35,27 @@ class Remote(EngineInterface, TreeInterface, Protocol):
 
     async def exec_resize(self, exec_id: str, width: int, height: int) -> None:
         """Set the columns and rows of an exec's terminal."""
+
+    def pull(self, reference: str, *, credentials: Credentials | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Fetch an image; objects of Docker's progress stream. `credentials`: who asks the registry."""
+
+    def push(self, reference: str, *, credentials: Credentials | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Bring an image to a registry; as `pull`."""
+
+    def image_load(self, archive: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+        """Bring in an archive of images; what the engine says of it is in `stream`."""
+
+    def image_save(self, names: Iterable[str]) -> AsyncIterator[bytes]:
+        """Images as one archive, in pieces."""
+
+    async def image_tag(self, name: str, reference: str) -> None:
+        """One more name for an image."""
+
+    async def image_remove(self, name: str, *, force: bool = False) -> list[dict[str, Any]]:
+        """What was done, in order, each `{"Untagged": name}` or `{"Deleted": id}`. Raises `Conflict`."""
+
+    async def image_history(self, name: str) -> list[dict[str, Any]]:
+        """`GET /images/x/history`: every instruction, newest first."""
+
+    async def images_prune(self, **filters: list[str]) -> dict[str, Any]:
+        """`POST /images/prune`; `filters`: dangling."""

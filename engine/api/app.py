@@ -10,6 +10,7 @@ from engine import API_VERSION, MIN_API_VERSION, __version__
 from engine.api import (
     attach,
     auth,
+    commits,
     containers,
     execs,
     images,
@@ -20,6 +21,7 @@ from engine.api import (
     system,
     tree,
     unbuilt,
+    usage,
     watch,
     wires,
 )
@@ -44,7 +46,7 @@ def build(engine: Engine, its_execs: Execs) -> web.Application:
     app = web.Application(middlewares=[errors, gate], client_max_size=MAX_BODY)
     app[ENGINE], app[EXECS] = engine, its_execs
     app.on_response_prepare.append(_add_headers)
-    for nouns in (system, containers, attach, execs, logs, images, pulls, networks, stats, tree, auth, unbuilt):
+    for nouns in (system, containers, commits, attach, execs, logs, images, pulls, networks, stats, tree, auth, usage, unbuilt):
         for method, path, handler in nouns.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9]+[.][0-9]+}" + path, handler)

@@ -45,11 +45,11 @@ async def show_all(request: web.Request) -> web.Response:
     chosen = listing.containers(request, engine.ledger.records.values(), images)
     rows = [wire.container_summary(c, images.get(c.image), now) for c in chosen]
     if flag(request, "size"):
-        rows = [row | await _sizes(engine, c, images.get(c.image)) for row, c in zip(rows, chosen, strict=True)]
+        rows = [row | await sizes(engine, c, images.get(c.image)) for row, c in zip(rows, chosen, strict=True)]
     return answer(rows)
 
 
-async def _sizes(engine: Engine, c: Container, image: Image | None) -> dict[str, int]:
+async def sizes(engine: Engine, c: Container, image: Image | None) -> dict[str, int]:
     """Bytes of the container's own layer, and with its image's below. Costs a walk over the layer."""
     own, _ = await engine.host.rootfs.sizes(c.layers.mount_id) if c.layers else (0, 0)
     return {"SizeRw": own, "SizeRootFs": own + (image.size if image else 0)}
@@ -87,7 +87,7 @@ async def inspect(request: web.Request) -> web.Response:
     shown = wire.container_inspect(c, engine.host.facts) | {"ExecIDs": execs_of(request).of(c) or None}
     if flag(request, "size"):
         image = next((image for image in await engine.images() if image.id == c.image), None)
-        shown |= await _sizes(engine, c, image)
+        shown |= await sizes(engine, c, image)
     return answer(shown)
 
 

@@ -65,8 +65,12 @@ def pattern(text: str, *sources: str) -> bool:
 
 
 def labels(filters: Filters, has: Mapping[str, str]) -> bool:
-    """All of `k` and `k=v` must be there."""
-    for text in filters.get("label", ()):
+    """All of `k` and `k=v` in `label` must be there, and not all of those in `label!`."""
+    return _has_all(filters.get("label", ()), has) and not (filters.get("label!") and _has_all(filters["label!"], has))
+
+
+def _has_all(texts: Iterable[str], has: Mapping[str, str]) -> bool:
+    for text in texts:
         key, equals, value = text.partition("=")
         if key not in has or (equals and has[key] != value):
             return False

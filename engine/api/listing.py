@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
-from functools import partial
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from engine.api import filters, wire
 from engine.api.filters import Filters
 from engine.api.query import flag, integer, moment, nanoseconds
-from engine.model.container import Container
+from engine.model.container import NEVER, Container
 from engine.model.errors import Invalid, NotFound
 from engine.model.image import Image
 from engine.model.status import Status
@@ -109,21 +109,26 @@ def images(request: web.Request, have: Collection[Image], now: int) -> list[Imag
     before = [_image_time(text, have) for text in given.get("before", ())]
     since = [_image_time(text, have) for text in given.get("since", ())]
     until = [moment(text, now) or 0 for text in given.get("until", ())]
-    newest = sorted(have, key=_made, reverse=True)
-    return [
+    everything, parents = flag(request, "all"), {image.parent for image in have}
+    chosen = [
         image
-        for image in newest
-        if dangling in (None, not image.tags)
+        for image in newest_first(have)
+        if (everything or image.tags or image.digests or image.id not in parents)
+        and (dangling is None or (not image.tags if dangling else image.tags or image.digests))
         and all(_made(image) < time for time in before)
         and all(_made(image) > time for time in since)
         and all(_made(image) <= time for time in until)
         and filters.labels(given, image.config.labels or {})
-        and filters.any_of(given, "reference", partial(_known_as, image))
     ]
+    return [named for image in chosen if (named := _known_as(image, given.get("reference", ())))]
+
+
+def newest_first(images: Iterable[Image]) -> list[Image]:
+    return sorted(images, key=_made, reverse=True)
 
 
 def _made(image: Image) -> int:
-    return nanoseconds(image.created) if image.created else 0
+    return nanoseconds(image.created or NEVER)
 
 
 def _image_time(text: str, have: Collection[Image]) -> int:
@@ -133,8 +138,14 @@ def _image_time(text: str, have: Collection[Image]) -> int:
     return _made(found)
 
 
-def _known_as(image: Image, pattern: str) -> bool:
-    """Does a name of the image match, with or without its tag?"""
-    names = {form for tag in image.tags for form in (tag, tag.rpartition(":")[0])}
-    names |= {name.partition("@")[0] for name in image.digests}
-    return any(fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for name in names)
+def _known_as(image: Image, patterns: Collection[str]) -> Image | None:
+    """The image with those of its names that match, with or without tag or digest; None without any. No patterns: as it is."""
+    if not patterns:
+        return image
+    tags = tuple(tag for tag in image.tags if _matches((tag, tag.rpartition(":")[0]), patterns))
+    digests = tuple(name for name in image.digests if _matches((name, name.partition("@")[0]), patterns))
+    return replace(image, tags=tags, digests=digests) if tags or digests else None
+
+
+def _matches(forms: Iterable[str], patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(form, p) and form.count("/") == p.count("/") for form in forms for p in patterns)

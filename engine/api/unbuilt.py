@@ -8,18 +8,10 @@ from engine.api.reply import Routes
 from engine.model.errors import NotBuilt
 
 PATHS = """
-GET    /containers/{name}/export
 HEAD   /containers/{name}/archive
 GET    /containers/{name}/archive
 PUT    /containers/{name}/archive
-POST   /containers/prune
-POST   /commit
 GET    /images/search
-GET    /images/get
-GET    /images/{name:.+}/get
-POST   /images/prune
-POST   /images/{name:.+}/tag
-DELETE /images/{name:.+}
 POST   /build
 POST   /build/cancel
 POST   /build/prune
@@ -30,7 +22,6 @@ POST   /volumes/prune
 GET    /volumes/{name}
 PUT    /volumes/{name}
 DELETE /volumes/{name}
-GET    /system/df
 GET    /distribution/{name:.+}/json
 GET    /plugins
 GET    /plugins/privileges

@@ -12,27 +12,25 @@ import msgspec
 
 from engine.api.netwire import network_mode, network_settings, networks, published
 from engine.host import Facts
+from engine.host.imageconfig import History
 from engine.model.container import NEVER, Container, Probe
-from engine.model.errors import Invalid
+from engine.model.errors import EngineError, Invalid
 from engine.model.image import Image
 from engine.model.interface import LogLine
 from engine.model.network import DEFAULT, HOST_BINDING, ICC, MASQUERADE, MTU, NAME, OPTION, Network, Subnet
-from engine.model.settings import Config
 from engine.model.status import Status
 from engine.spec import references
 from engine.spec.words import human_status
+from engine.spec.written import config as config
+from engine.spec.written import go_time as go_time
 
 Json = dict[str, Any]
 
+UNKNOWN = -1
+"""For a number: it was not counted."""
 STREAM_TYPE = {"stdout": 1, "stderr": 2}
 """First byte of a multiplexed frame."""
 SYSTEM_ERROR = 3
-
-
-def go_time(moment: datetime) -> str:
-    """RFC 3339 with the fraction's trailing zeros cut, as Go's `RFC3339Nano` writes it."""
-    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment != NEVER else "0001-01-01T00:00:00"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"
 
 
 def log_time(moment: datetime) -> str:
@@ -173,41 +171,24 @@ def container_inspect(c: Container, facts: Facts) -> Json:
     }
 
 
-OMITTED_WHEN_EMPTY = frozenset(
-    ("ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell")
-)
-
-
-def config(c: Config) -> Json:
-    """`Config`, without the keys Docker leaves out where they say nothing. A stop timeout of 0 says something."""
-    shown: Json = msgspec.to_builtins(c)
-    if c.healthcheck:
-        shown["Healthcheck"] = {key: value for key, value in shown["Healthcheck"].items() if value}
-    return {
-        key: value
-        for key, value in shown.items()
-        if key not in OMITTED_WHEN_EMPTY or value or (key == "StopTimeout" and value is not None)
-    }
-
-
 def shared_size(image: Image, uses: Mapping[str, int]) -> int:
     """Bytes in layers that another image stands on too. `uses`: images for each chain id."""
     return sum(layer.size for layer in image.layers if uses[layer.chain_id] > 1)
 
 
-def image_summary(image: Image, shared: int) -> Json:
-    """A row of `docker images`. -1 says: not counted."""
+def image_summary(image: Image, shared: int = UNKNOWN, containers: int = UNKNOWN) -> Json:
+    """A row of `docker images`."""
     return {
         "Id": image.id,
-        "ParentId": "",
+        "ParentId": image.parent,
         "RepoTags": list(image.tags),
         "RepoDigests": list(image.digests),
-        "Created": int(image.created.timestamp()) if image.created else 0,
+        "Created": int((image.created or NEVER).timestamp()),
         "Size": image.size,
         "SharedSize": shared,
         "VirtualSize": image.size,
         "Labels": image.config.labels,
-        "Containers": -1,
+        "Containers": containers,
     }
 
 
@@ -217,7 +198,7 @@ def image_inspect(image: Image, facts: Facts) -> Json:
         "Id": image.id,
         "RepoTags": list(image.tags),
         "RepoDigests": list(image.digests),
-        "Parent": "",
+        "Parent": image.parent,
         "Comment": image.comment,
         "Created": go_time(image.created or NEVER),
         "Container": "",
@@ -233,26 +214,38 @@ def image_inspect(image: Image, facts: Facts) -> Json:
         if caches
         else {"Name": "overlay2", "Data": None},
         "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
-        "Metadata": {"LastTagTime": go_time(NEVER)},
+        "Metadata": {"LastTagTime": go_time(image.tagged or NEVER)},
     }
     if image.variant:
         shown["Variant"] = image.variant
     return shown
 
 
-def image_history(image: Image) -> list[Json]:
-    """The layers, newest first. The newest carries the image's names, the others are `<missing>`, as in Docker."""
-    return [
-        {
-            "Id": "<missing>" if at else image.id,
-            "Created": int(image.created.timestamp()) if image.created else 0,
-            "CreatedBy": layer.created_by,
-            "Tags": None if at else list(image.tags),
-            "Size": layer.size,
-            "Comment": "",
-        }
-        for at, layer in enumerate(reversed(image.layers))
-    ]
+def image_history(image: Image, history: Iterable[History], images: Mapping[str, Image]) -> list[Json]:
+    """Every instruction, newest first. The newest is the image, those below it its parents as far as they are here.
+
+    Raises `EngineError` for a history of more layers than the image has.
+    """
+    layers = iter(image.layers)
+    try:
+        rows = [(entry, 0 if entry.empty_layer else next(layers).size) for entry in history]
+    except StopIteration as error:
+        raise EngineError("too many non-empty layers in History section") from error
+    shown = []
+    own: Image | None = image
+    for entry, size in reversed(rows):
+        shown.append(
+            {
+                "Id": own.id if own else "<missing>",
+                "Created": int((entry.created or NEVER).timestamp()),
+                "CreatedBy": entry.created_by or "",
+                "Tags": list(own.tags) or None if own else None,
+                "Size": size,
+                "Comment": entry.comment or "",
+            }
+        )
+        own = images.get(own.parent) if own else None
+    return shown
 
 
 def network(n: Network, containers: Iterable[Container] = ()) -> Json:

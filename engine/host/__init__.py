@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from engine.host.distribution import Registry
 from engine.host.network import Answer, Firewall, Links, Names, Netns, Ports
-from engine.host.storage import Images, Progress, Rootfs
+from engine.host.storage import Choose, Forgotten, Images, Progress, Rootfs
 from engine.host.things import (
     CgroupStats,
     Exit,
@@ -276,6 +276,9 @@ class Trees(Protocol):
     async def compare(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[Difference, ...], bool]:
         """What two trees have apart, and whether there is more than is told."""
 
+    def tar(self, layers: tuple[str, ...]) -> AsyncGenerator[bytes, None]:
+        """All that is seen of them, as one tar: without whiteouts, and without what is mounted into a container."""
+
 
 class Clock(Protocol):
     def now(self) -> datetime: ...
@@ -307,9 +310,10 @@ class Host:
 
 
 __all__ = [
-    "Answer", "CgroupStats", "Cgroups", "Channel", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall", "Freeze",
-    "Host", "Images", "Links", "LogQuery", "Names", "Netns", "Output", "Pipes", "Ports", "Processes", "Progress", "Records",
-    "Registry", "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted", "within",
+    "Answer", "CgroupStats", "Cgroups", "Channel", "Choose", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall",
+    "Forgotten", "Freeze", "Host", "Images", "Links", "LogQuery", "Names", "Netns", "Output", "Pipes", "Ports", "Processes",
+    "Progress", "Records", "Registry", "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted",
+    "within",
 ]  # fmt: skip
 
 

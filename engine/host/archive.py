@@ -8,9 +8,9 @@ right.
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import re
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Final, TypeVar
@@ -18,6 +18,9 @@ from typing import IO, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from engine.host import tarreader
+from engine.host.distribution import Platform
+from engine.host.registry.manifest import CONFIGS, LAYERS, rank
 from engine.model.errors import Invalid
 
 T = TypeVar("T")
@@ -26,6 +29,8 @@ MANIFEST, INDEX = "manifest.json", "index.json"
 CONTAINERD_NAME: Final = "io.containerd.image.name"
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 LARGEST_JSON: Final = 8 << 20
+MAX_FILES: Final = 100_000
+"""In an archive. `docker save` makes three or four for a layer."""
 MAX_LINKS: Final = 8
 ATTESTATION: Final = "vnd.docker.reference.type"
 """Annotation of a manifest that speaks of another and is no image (buildx)."""
@@ -54,9 +59,18 @@ class _Manifest(Struct, rename="pascal"):
     repo_tags: tuple[str, ...] | None = None
 
 
-class _Descriptor(Struct):
+class _Descriptor(Struct, rename="camel"):
     digest: str
+    media_type: str = ""
+    platform: Platform | None = None
     annotations: dict[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The image's name. `ref.name` may hold a tag alone, which names nothing."""
+        annotations = self.annotations or {}
+        reference = annotations.get(REF_NAME, "")
+        return annotations.get(CONTAINERD_NAME) or (reference if ":" in reference or "/" in reference else "")
 
 
 class _Index(Struct):
@@ -72,18 +86,29 @@ def readable(what: str) -> Iterator[None]:
     """Turn every way in which a damaged archive can show into `Invalid`."""
     try:
         yield
-    except (tarfile.TarError, EOFError) as error:
+    except tarreader.Damaged as error:
         raise Invalid(f"cannot read {what}: it is damaged, or not what it should be: {error}") from error
 
 
 class Archive:
     """An archive in a seekable file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Raises `Invalid`."""
+    def __init__(self, file: IO[bytes], platform: Platform) -> None:
+        """`platform`: what is taken of an image for several. Raises `Invalid`."""
+        self._platform = platform
+        self._file = file
+        self._members: dict[str, tarreader.Entry] = {}
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
         with readable("the archive"):
-            self._tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - lives as long as the file below it
-            self._members = {posixpath.normpath(member.name): member for member in self._tar.getmembers()}
+            for entry in tarreader.entries(file):
+                if entry.start + entry.size > end:
+                    raise tarreader.Damaged("unexpected end of data")
+                if len(self._members) == MAX_FILES:
+                    raise tarreader.Damaged(f"it holds more than {MAX_FILES} files")
+                self._members[posixpath.normpath(entry.name)] = entry
+        if not end:
+            raise Invalid("cannot read the archive: it is damaged, or not what it should be: it is empty")
 
     def images(self) -> list[Packed]:
         if MANIFEST in self._members:
@@ -95,7 +120,7 @@ class Archive:
     def layer(self, name: str) -> Region:
         """Where a layer's tar lies, maybe compressed."""
         member = self._find(name)
-        return Region(member.offset_data, member.size)
+        return Region(member.start, member.size)
 
     def _from_manifest(self, entry: _Manifest) -> Packed:
         return Packed(config=self._read(entry.config), layers=entry.layers or (), tags=entry.repo_tags or ())
@@ -103,15 +128,29 @@ class Archive:
     def _from_index(self, index: _Index, tags: tuple[str, ...], depth: int = 0) -> Iterator[Packed]:
         if depth > MAX_LINKS:
             raise Invalid("cannot load the archive: its indexes lie too deep in one another")
-        for descriptor in index.manifests or ():
-            if ATTESTATION in (descriptor.annotations or {}):
-                continue
-            name = _name(descriptor.annotations or {})
+        for descriptor in self._chosen(index.manifests or ()):
             below = _decode(descriptor.digest, self._blob(descriptor.digest), _Index)
-            yield from self._from_index(below, (name,) if name else tags, depth + 1)
+            yield from self._from_index(below, (descriptor.name,) if descriptor.name else tags, depth + 1)
         if index.config:
+            for part, kinds in ((index.config, CONFIGS), *((layer, LAYERS) for layer in index.layers or ())):
+                if part.media_type and part.media_type not in kinds:
+                    raise Invalid(f"cannot load the archive: {part.digest} is no part of an image: it is {part.media_type}")
             layers = tuple(_blob_path(layer.digest) for layer in index.layers or ())
             yield Packed(config=self._blob(index.config.digest), layers=layers, tags=tags)
+
+    def _chosen(self, listed: tuple[_Descriptor, ...]) -> Iterator[_Descriptor]:
+        """The images of an index: of those that are one image for several platforms, what fits ours best."""
+        images = [each for each in listed if ATTESTATION not in (each.annotations or {})]
+        for name in dict.fromkeys(each.name for each in images):
+            same = [each for each in images if each.name == name]
+            if len({each.platform for each in same}) == 1:
+                yield from same
+                continue
+            fits = [(fit, each) for each in same if each.platform and (fit := rank(each.platform, self._platform)) is not None]
+            if not fits:
+                raise Invalid(f"cannot load the archive: no matching manifest for {self._platform} in its index")
+            best = max(fit for fit, _ in fits)
+            yield from (each for fit, each in fits if fit == best)
 
     def _blob(self, digest: str) -> bytes:
         data = self._read(_blob_path(digest))
@@ -120,41 +159,31 @@ class Archive:
         return data
 
     def _read(self, name: str) -> bytes:
-        with readable(name):
-            file = self._tar.extractfile(self._find(name))
-            assert file, "a regular file has content"
-            data = file.read(LARGEST_JSON + 1)
-        if len(data) > LARGEST_JSON:
+        member = self._find(name)
+        if member.size > LARGEST_JSON:
             raise Invalid(f"cannot load the archive: {name} is larger than {LARGEST_JSON >> 20} MiB")
-        return data
+        self._file.seek(member.start)
+        return self._file.read(member.size)
 
-    def _find(self, name: str) -> tarfile.TarInfo:
+    def _find(self, name: str) -> tarreader.Entry:
         """A file of the archive. `docker save` writes a layer once and symlinks where it is met again."""
         path = posixpath.normpath(name)
         for _ in range(MAX_LINKS):
             member = self._members.get(path)
             if member is None:
                 break
-            if member.isreg() and not member.issparse():
+            if member.kind == tarreader.FILE and member.fragments is None:
                 return member
-            if member.issym():
-                path = posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname))
-            else:
-                path = posixpath.normpath(member.linkname)
+            beside = posixpath.dirname(path) if member.kind == tarreader.SYMLINK else ""
+            path = posixpath.normpath(posixpath.join(beside, member.link))
         raise Invalid(f"cannot load the archive: it names {name}, which it does not hold as a file")
 
 
 def _decode(name: str, data: bytes, type: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=type)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"cannot load the archive: {name} is not as it should be: {error}") from error
-
-
-def _name(annotations: dict[str, str]) -> str:
-    """The image's name. `ref.name` may hold a tag alone, which names nothing."""
-    reference = annotations.get(REF_NAME, "")
-    return annotations.get(CONTAINERD_NAME) or (reference if ":" in reference or "/" in reference else "")
 
 
 def _blob_path(digest: str) -> str:

@@ -9,18 +9,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from engine.model.errors import NotFound
+from engine.model.registry import Credentials as Credentials
 from engine.spec.references import Reference
-
-
-class Credentials(Struct, frozen=True, kw_only=True):
-    """Who somebody is at a registry. All empty: nobody in particular."""
-
-    username: str = ""
-    password: str = ""
-    identity_token: str = ""
-    """In place of the password: what an earlier login was given (OAuth 2 refresh token)."""
-    registry_token: str = ""
-    """A bearer token that is sent as it is."""
 
 
 class Platform(Struct, frozen=True, omit_defaults=True):

@@ -15,9 +15,14 @@ from engine.model.settings import Config
 from engine.spec import references
 
 
-class _History(Struct):
+class History(Struct):
+    """One instruction that the image was made by."""
+
+    created: datetime | None = None
     created_by: str | None = None
+    comment: str | None = None
     empty_layer: bool = False
+    """It made no layer."""
 
 
 class _Root(Struct):
@@ -37,7 +42,7 @@ class ImageConfig(Struct):
     comment: str = ""
     docker_version: str = ""
     config: Config | None = None
-    history: tuple[_History, ...] | None = None
+    history: tuple[History, ...] | None = None
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
@@ -52,7 +57,7 @@ class ImageConfig(Struct):
 def decode_config(data: bytes) -> ImageConfig:
     try:
         config = msgspec.json.decode(data, type=ImageConfig)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the image's config is not as it should be: {error}") from error
     wrong = next((each for each in config.diff_ids if references.as_id(each) != each), None)
     if wrong is not None:
@@ -60,13 +65,14 @@ def decode_config(data: bytes) -> ImageConfig:
     return config
 
 
-def image_of(id: str, data: bytes, layer: Callable[[str], ImageLayer]) -> Image:
+def image_of(id: str, data: bytes, layer: Callable[[str], ImageLayer], parent: str = "") -> Image:
     """The image a config describes. `layer` looks a layer up by its chain id. Raises `Invalid`."""
     config = decode_config(data)
     made_by = config.created_by
     layers = [layer(chain_id) for chain_id in chain_ids(config.diff_ids)]
     return Image(
         id=id,
+        parent=parent,
         created=config.created,
         architecture=config.architecture,
         variant=config.variant,

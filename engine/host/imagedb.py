@@ -11,11 +11,14 @@ import errno
 import hashlib
 import os
 import secrets
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.host.disk import (
+    TEMPORARY,
     make_directories,
     make_directory,
     names,
@@ -30,6 +33,7 @@ from engine.host.imageconfig import image_of
 from engine.host.layers import LayerStore, content_size
 from engine.host.records import REMOVING
 from engine.host.syscalls import syncfs
+from engine.host.unpack import outlive
 from engine.model.errors import EngineError, NotFound
 from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
@@ -44,16 +48,24 @@ class ImageDB:
         self._root = root
         self._store = os.path.join(root, "image/overlay2")
         self._content = os.path.join(self._store, "imagedb/content/sha256")
+        self._metadata = os.path.join(self._store, "imagedb/metadata/sha256")
         self._layerdb = os.path.join(self._store, "layerdb/sha256")
         self._mounts = os.path.join(self._store, "layerdb/mounts")
         self._pending = os.path.join(self._store, "layerdb/tmp")
         self._repositories = os.path.join(self._store, "repositories.json")
 
     def prepare(self) -> None:
+        """Make the directories, and remove the files that a crash left half written."""
         make_directories(self._root, 0o710)
         make_directories(self.layers.path, 0o710)
-        for path in (self._content, self._layerdb, self._mounts, self._pending):
+        for path in (self._content, self._metadata, self._layerdb, self._mounts, self._pending):
             make_directories(path, 0o700)
+        for directory, below, files in os.walk(self._store):
+            if directory == self._store:
+                below.remove("layerdb")  # many, and swept with their layers
+            for name in files:
+                if name.endswith(TEMPORARY):
+                    remove_file(os.path.join(directory, name))
 
     # --- images ------------------------------------------------------------------------------------------------------
 
@@ -83,7 +95,8 @@ class ImageDB:
         data = self.read_config(id)
         if SHA256 + hashlib.sha256(data).hexdigest() != id:
             raise EngineError(f"the config of image {id} has been changed")
-        return image_of(id, data, self.read_layer)
+        parent, tagged = (read_text(os.path.join(self._about(id), name)) or "" for name in ("parent", "lastUpdated"))
+        return replace(image_of(id, data, self.read_layer, parent), tagged=_moment(tagged))
 
     def read_config(self, id: str) -> bytes:
         return read_file(os.path.join(self._content, id.removeprefix(SHA256)))
@@ -91,13 +104,28 @@ class ImageDB:
     def forget_image(self, id: str) -> None:
         remove_file(os.path.join(self._content, id.removeprefix(SHA256)))
         sync_directory(self._content)
+        remove_tree(self._about(id))
 
-    def write_image(self, config: bytes) -> str:
+    def write_image(self, config: bytes, parent: str = "") -> str:
         """Commit the config's exact bytes; the image's id."""
         name = hashlib.sha256(config).hexdigest()
+        if parent:  # first: once the config is there, so is all that is known of the image
+            make_directory(self._about(name), 0o700)
+            write_file(os.path.join(self._about(name), "parent"), parent.encode(), 0o600)
+            sync_directory(self._about(name))
+            sync_directory(self._metadata)
         write_file(os.path.join(self._content, name), config, 0o600)
         sync_directory(self._content)
         return SHA256 + name
+
+    def write_tagged(self, id: str) -> None:
+        """Somebody has given the image a name, now."""
+        make_directory(self._about(id), 0o700)
+        write_file(os.path.join(self._about(id), "lastUpdated"), datetime.now(UTC).isoformat().encode(), 0o600)
+
+    def _about(self, id: str) -> str:
+        """The directory of what is known of an image beside its config."""
+        return os.path.join(self._metadata, id.removeprefix(SHA256))
 
     # --- layers ------------------------------------------------------------------------------------------------------
 
@@ -151,6 +179,10 @@ class ImageDB:
 
     def sweep(self, images: list[Image]) -> tuple[str, ...]:
         """Remove what is pending, what is half gone, and layers that no image and no container stands on; their chain ids."""
+        known = {image.id for image in images}
+        for name in names(self._metadata):
+            if SHA256 + name not in known:
+                remove_tree(self._about(name))
         for cache_id in names(self._pending):
             self.drop_pending(cache_id)
         reached = {layer.chain_id for image in images for layer in image.layers} | self._under_containers()
@@ -173,6 +205,7 @@ class ImageDB:
         """Take a layer away that was begun and is not committed; one that is committed stays."""
         pending = os.path.join(self._pending, cache_id)
         if os.path.exists(pending):
+            outlive(self.split_file(cache_id))  # or it would put files into what is taken away
             self.layers.drop(cache_id)
             remove_tree(pending)
 
@@ -187,3 +220,11 @@ class ImageDB:
 
     def _layer(self, chain_id: str) -> str:
         return os.path.join(self._layerdb, chain_id.removeprefix(SHA256))
+
+
+def _moment(text: str) -> datetime | None:
+    """What `lastUpdated` says; None when it is not there, or cut off: it is only told, nothing depends on it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

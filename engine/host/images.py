@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import IO, Final
 
 from msgspec.structs import replace
 
-from engine.host import Facts, Progress, busybox, tarsplit
+from engine.host import Choose, Facts, Progress, busybox, tarsplit
 from engine.host.archive import Archive, Packed, Region
 from engine.host.difftar import diff_tar
 from engine.host.disk import make_directories
+from engine.host.distribution import Platform
 from engine.host.imageconfig import decode_config
 from engine.host.imagedb import ImageDB
 from engine.host.inflate import Inflater
 from engine.host.saving import Saved, save
 from engine.host.threads import long
 from engine.host.tools import doing
-from engine.host.unpack import CHUNK, in_thread, no_room, room, to_the_end, together, unpack
+from engine.host.unpack import CHUNK, in_thread, no_room, room, streamed, to_the_end, together, unpack
 from engine.model.errors import EngineError, Invalid, NotFound
 from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
@@ -51,20 +52,7 @@ class ImageStore:
         return list((await self._ready()).values())
 
     async def find(self, reference: str) -> Image:
-        images = await self._ready()
-        id = references.as_id(reference)
-        if id is not None:
-            if id in images:
-                return images[id]
-            raise NotFound(f"No such image: {reference}")
-        wanted = references.parse(reference).familiar
-        if wanted in self._tags and self._tags[wanted] in images:
-            return images[self._tags[wanted]]
-        prefix = "sha256:" + reference.removeprefix("sha256:")
-        matches = [image for id, image in images.items() if id.startswith(prefix)]
-        if len(matches) == 1:
-            return matches[0]
-        raise NotFound(f"No such image: {wanted}")
+        return references.find(reference, await self._ready())
 
     async def load(self, archive: AsyncIterator[bytes], progress: Progress | None = None) -> AsyncIterator[str]:
         await self._ready()
@@ -73,7 +61,7 @@ class ImageStore:
             # A file without a name: a crash leaves nothing of it.
             with tempfile.TemporaryFile(dir=self._scratch) as file:
                 await _spool(archive, file, self._scratch)
-                opened = await long(Archive, file)
+                opened = await long(Archive, file, Platform("linux", self._facts.architecture))
                 for packed in await long(opened.images):
                     for line in await self._take_in(opened, file.fileno(), packed, progress):
                         yield line
@@ -91,21 +79,17 @@ class ImageStore:
         async with self._lock:
             self._image(id)
             with doing(f"name the image {name}"):
-                await to_the_end(self._name({name: id}))
+                await to_the_end(self._tag(id, name))
 
-    async def untag(self, reference: str) -> None:
-        name = references.parse(reference).familiar
+    async def forget(self, choose: Choose) -> tuple[str, ...]:
+        images = await self._ready()
         async with self._lock:
-            if name not in self._tags:
-                raise NotFound(f"No such image: {name}")
-            with doing(f"take the name {name} away"):
-                await to_the_end(self._name({name: ""}))
-
-    async def remove(self, id: str) -> tuple[str, ...]:
-        async with self._lock:
-            self._image(id)
-            with doing(f"remove the image {id}"):
-                return await to_the_end(self._remove(id))
+            chosen = choose(images)
+            if not any(chosen):
+                return ()
+            going = {id: images.pop(id) for id in chosen.images}
+            with doing("remove the image"):
+                return await to_the_end(self._forget(chosen.names, going))
 
     async def config(self, id: str) -> bytes:
         await self._ready()
@@ -116,7 +100,8 @@ class ImageStore:
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:
         await self._ready()
-        self._keepers += 1
+        async with self._lock:  # no sweep is under way
+            self._keepers += 1
         try:
             yield
         finally:
@@ -144,7 +129,7 @@ class ImageStore:
             finally:
                 await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
         await self._ready()
         known = [_as_tag(name) for name in (*tags, *digests)]
         decoded = decode_config(config)
@@ -152,28 +137,29 @@ class ImageStore:
             raise Invalid(f"cannot add the image: max depth exceeded, it has more than {MAX_LAYERS} layers")
         async with self._lock:
             with doing("add the image"):
-                return await to_the_end(self._add(config, known))
+                return await to_the_end(self._add(config, known, parent))
 
     async def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
         with doing(f"give back the layer {chain_id}"):
             layer = await long(self._db.read_layer, chain_id)
-            async with aclosing(_streamed(self._content(layer))) as chunks:
+            async with aclosing(streamed(self._content(layer))) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
     async def save(self, images: Iterable[tuple[Image, tuple[str, ...]]]) -> AsyncGenerator[bytes, None]:
-        saved = [Saved(image, await self.config(image.id), tags) for image, tags in images]
-        with doing("save the images"):
-            async with self.keeping(), aclosing(_streamed(save(saved, self._sized))) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+        async with self.keeping():
+            saved = [Saved(image, await self.config(image.id), tags) for image, tags in images]
+            with doing("save the images"):
+                async with aclosing(streamed(save(saved, self._sized))) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
 
     async def diff_tar(self, mount_id: str) -> AsyncGenerator[bytes, None]:
         diff = os.path.join(self._db.layers.directory(mount_id), "diff")
         if not await long(os.path.isdir, diff):
             raise NotFound(f"there is no layer {mount_id}")
         with doing(f"pack the layer {mount_id[:12]}"):
-            async with aclosing(_streamed(diff_tar(diff))) as chunks:
+            async with aclosing(streamed(diff_tar(diff))) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
@@ -183,24 +169,37 @@ class ImageStore:
     def _sized(self, layer: ImageLayer) -> tuple[int, Iterator[bytes]]:
         return tarsplit.tar_size(self._db.split_of(layer.chain_id), layer.diff_id), self._content(layer)
 
-    async def _add(self, config: bytes, known: list[str]) -> Image:
+    async def _add(self, config: bytes, known: list[str], parent: str) -> Image:
         images = self._images
         assert images is not None, "the store is open"
         for chain_id in chain_ids(decode_config(config).diff_ids):
             await long(self._db.read_layer, chain_id)  # before the config is there that stands on it
-        id = await long(self._db.write_image, config)
-        images[id] = self._with_names(await long(self._db.read_image, id))
+        id = await long(self._db.write_image, config, parent)
+        await self._read_again(id)
         await self._name(dict.fromkeys(known, id))
         return images[id]
 
-    async def _remove(self, id: str) -> tuple[str, ...]:
-        """In the opposite order: names, config, layers."""
-        images = self._images
-        assert images is not None, "the store is open"
-        await self._name({name: "" for name, each in self._tags.items() if each == id})
-        await long(self._db.forget_image, id)
-        del images[id]
+    async def _tag(self, id: str, name: str) -> None:
+        await self._name({name: id})
+        if "@" not in name:  # a digest comes with a pull or a push, it is not given
+            await long(self._db.write_tagged, id)
+            await self._read_again(id)
+
+    async def _forget(self, names: Collection[str], going: dict[str, Image]) -> tuple[str, ...]:
+        """In the opposite order: names, configs, layers. What could not be forgotten is there still."""
+        try:
+            await self._name({name: "" for name, id in self._tags.items() if name in names or id in going})
+            for id in tuple(going):
+                await long(self._db.forget_image, id)
+                del going[id]
+        finally:
+            assert self._images is not None, "the store is open"
+            self._images |= {id: self._with_names(image) for id, image in going.items()}
         return await self._free()
+
+    async def _read_again(self, id: str) -> None:
+        assert self._images is not None, "the store is open"
+        self._images[id] = self._with_names(await long(self._db.read_image, id))
 
     def _image(self, id: str) -> Image:
         if self._images is None or id not in self._images:
@@ -218,10 +217,11 @@ class ImageStore:
 
     async def _ready(self) -> dict[str, Image]:
         """The images, read at the first call, which also sweeps what a crash left."""
-        async with self._lock:
-            if self._images is None:
-                with doing("read the image store"):
-                    self._images = await long(self._read)
+        if self._images is None:
+            async with self._lock:
+                if self._images is None:
+                    with doing("read the image store"):
+                        self._images = await long(self._read)
         return self._images
 
     def _read(self) -> dict[str, Image]:
@@ -238,7 +238,7 @@ class ImageStore:
         return images
 
     def _with_names(self, image: Image) -> Image:
-        own = sorted(name for name, id in self._tags.items() if id == image.id)
+        own = sorted((name for name, id in self._tags.items() if id == image.id), key=references.in_full)
         digests = tuple(name for name in own if "@" in name)
         return replace(image, tags=tuple(name for name in own if "@" not in name), digests=digests)
 
@@ -246,6 +246,8 @@ class ImageStore:
         """Commit one image of an archive; the lines that say so. A failure leaves nothing of it."""
         config = decode_config(packed.config)
         tags = [_as_tag(tag) for tag in packed.tags]
+        if config.os not in ("", "linux"):
+            raise Invalid(f'cannot load the image: image operating system "{config.os}" cannot be used on this platform')
         if len(config.diff_ids) != len(packed.layers):
             raise Invalid(
                 f"cannot load the image: its config lists {len(config.diff_ids)} layers, the archive {len(packed.layers)}"
@@ -325,13 +327,6 @@ async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """What a blocking iterator yields, in larger chunks."""
-    chunks = tarsplit.together(pieces)
-    while chunk := await to_the_end(in_thread(next, chunks, b"")):
-        yield chunk
 
 
 async def _read(fd: int, region: Region) -> AsyncIterator[bytes]:

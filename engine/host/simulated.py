@@ -61,12 +61,16 @@ class SimulatedRootfs(_Port):
     async def make_writable(self, mount_id: str, init_id: str, lower: tuple[str, ...], chain_id: str, id: str) -> None:
         if init_id not in self.world.layers:
             raise HostFailed(f"cannot make a layer on {init_id}: there is none")
+        if missing := set(lower) - {layer.cache_id for layer, _ in self.world.image_layers.values()}:
+            raise HostFailed(f"cannot make a layer on {missing.pop()}: there is none")
         self.world.layers.add(mount_id)
+        self.world.lowers[mount_id] = lower
 
     async def drop_layer(self, layer: str, id: str = "") -> None:
         if layer in self.world.mounts:
             raise HostFailed(f"cannot remove layer {layer}: it is mounted")
         self.world.layers.discard(layer)
+        self.world.lowers.pop(layer, None)
 
     async def look_layer(self, layer: str) -> str | None:
         return "diff" if layer in self.world.layers else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from engine.host import Progress
+from engine.host import Choose, Progress
 from engine.host.imageconfig import image_of
 from engine.host.saving import Saved, save
 from engine.host.simulated_world import Port
@@ -22,12 +23,7 @@ class SimulatedImages(Port):
         return list(self.world.images.values())
 
     async def find(self, reference: str) -> Image:
-        id = references.as_id(reference)
-        wanted = references.parse(reference).familiar if id is None else ""
-        for image in self.world.images.values():
-            if image.id == id or wanted in (*image.tags, *image.digests):
-                return image
-        raise NotFound(f"No such image: {reference}")
+        return references.find(reference, self.world.images)
 
     async def load(self, archive: AsyncIterator[bytes], progress: Progress | None = None) -> AsyncIterator[str]:
         async for _ in archive:
@@ -41,15 +37,13 @@ class SimulatedImages(Port):
         self._image(id)
         self._name(id, references.parse(reference).familiar)
 
-    async def untag(self, reference: str) -> None:
-        name = references.parse(reference).familiar
-        if not any(name in (*image.tags, *image.digests) for image in self.world.images.values()):
-            raise NotFound(f"No such image: {name}")
-        self._name("", name)
-
-    async def remove(self, id: str) -> tuple[str, ...]:
-        self._image(id)
-        del self.world.images[id], self.world.image_configs[id]
+    async def forget(self, choose: Choose) -> tuple[str, ...]:
+        chosen = choose(self.world.images)
+        for name in chosen.names:
+            self._name("", name)
+        for id in chosen.images:
+            del self.world.images[id], self.world.image_configs[id]
+        await asyncio.sleep(0)  # a real store writes meanwhile
         return self._free()
 
     async def config(self, id: str) -> bytes:
@@ -84,10 +78,10 @@ class SimulatedImages(Port):
             report(len(data))
         return layer
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
         id = "sha256:" + hashlib.sha256(config).hexdigest()
         names = [references.parse(name).familiar for name in (*tags, *digests)]
-        self.world.images[id] = image_of(id, config, self._layer)
+        self.world.images[id] = image_of(id, config, self._layer, parent)
         self.world.image_configs[id] = config
         for name in names:
             self._name(id, name)
@@ -125,14 +119,18 @@ class SimulatedImages(Port):
         """The name goes from whoever has it to the image; to none, when `id` is empty."""
         for each, image in self.world.images.items():
             own = {*image.tags, *image.digests} - {name} | ({name} if each == id else set())
-            tags, digests = (tuple(sorted(n for n in own if ("@" in n) is digest)) for digest in (False, True))
+            names = sorted(own, key=references.in_full)
+            tags, digests = (tuple(n for n in names if ("@" in n) is digest) for digest in (False, True))
             self.world.images[each] = replace(image, tags=tags, digests=digests)
 
     def _free(self) -> tuple[str, ...]:
         if self.world.image_keepers:
             return ()
         used = {layer.chain_id for image in self.world.images.values() for layer in image.layers}
-        freed = tuple(chain_id for chain_id in self.world.image_layers if chain_id not in used)
+        under = {cache_id for lower in self.world.lowers.values() for cache_id in lower}
+        freed = tuple(
+            id for id, (layer, _) in self.world.image_layers.items() if id not in used and layer.cache_id not in under
+        )
         for chain_id in freed:
             del self.world.image_layers[chain_id]
         return freed

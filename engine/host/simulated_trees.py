@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from engine.host.simulated_world import Port
 from engine.model.errors import NotFound
 from engine.model.tree import Change, Content, Difference, Listing
@@ -24,3 +26,6 @@ class SimulatedTrees(Port):
 
     async def compare(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[Difference, ...], bool]:
         return (), False
+
+    async def tar(self, layers: tuple[str, ...]) -> AsyncGenerator[bytes, None]:
+        yield bytes(1024)

@@ -50,6 +50,8 @@ class SimulatedWorld:
 
     records: dict[tuple[str, str], bytes] = field(default_factory=dict)
     layers: set[str] = field(default_factory=set)
+    lowers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The image's layers that a container's writable layer stands on."""
     mounts: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     network_files: dict[str, str] = field(default_factory=dict)

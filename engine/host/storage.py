@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from engine.host.things import Sighting, User
 from engine.model.image import Image, ImageLayer
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told of work on a layer: its digest, bytes done, and bytes in all (0: not known). Called on the event loop."""
+
+
+class Forgotten(NamedTuple):
+    """Names to be taken away, familiar with tag or digest, and ids of images to go with all their names."""
+
+    names: Collection[str] = ()
+    images: Collection[str] = ()
+
+
+Choose: TypeAlias = Callable[[Mapping[str, Image]], Forgotten]
+"""Chooses what goes among all images there are, by id. What it raises is raised, and nothing goes. It must not wait."""
 
 
 class Rootfs(Protocol):
@@ -70,13 +81,11 @@ class Images(Protocol):
     async def tag(self, id: str, reference: str) -> None:
         """Give an image one more name; another image that had it loses it. Raises `NotFound`, `Invalid`."""
 
-    async def untag(self, reference: str) -> None:
-        """Take a name away; the image stays. Raises `NotFound`, `Invalid`."""
+    async def forget(self, choose: Choose) -> tuple[str, ...]:
+        """Forget names and images, and free the layers that no other image and no container stands on; their chain ids.
 
-    async def remove(self, id: str) -> tuple[str, ...]:
-        """Forget an image with all its names, and free the layers that no other image and no container stands on.
-
-        Answers with the chain ids of what was freed. Whether a container uses the image is not asked. Raises `NotFound`.
+        From the tick in which `choose` has chosen an image nobody finds it any more. So whoever finds an image and says in
+        the same tick that it is used is either seen by `choose`, or finds nothing.
         """
 
     async def config(self, id: str) -> bytes:
@@ -97,8 +106,11 @@ class Images(Protocol):
         Raises `Invalid`, naming the entry, for what no layer can be; `HostFailed` when it does not fit.
         """
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Image:
-        """Commit an image whose layers are all there, under these names. Raises `Invalid`, and `NotFound` for a layer."""
+    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
+        """Commit an image whose layers are all there, under these names. Raises `Invalid`, and `NotFound` for a layer.
+
+        `parent`: id of the image that it was made from here.
+        """
 
     def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
         """The layer's tar, uncompressed, byte for byte as it came.

@@ -6,7 +6,7 @@ import hashlib
 import os
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def changed(diff_id: str, how: str) -> HostFailed:
     return HostFailed(f"cannot give back the layer {diff_id}: it was changed on the disk: {how}", REMEDY)
 
 
-def together(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def together(pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
     """The same bytes in larger chunks."""
     held: list[bytes] = []
     size = 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from engine.host import Facts, tree, treediff
 from engine.host.layers import LayerStore
+from engine.host.mergedtar import merged_tar
 from engine.host.threads import long
 from engine.host.tools import doing
+from engine.host.unpack import streamed
 from engine.model.tree import Change, Content, Difference, Listing
 
 
@@ -32,6 +37,12 @@ class DiskTrees:
     async def compare(self, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[tuple[Difference, ...], bool]:
         with doing("compare the layers"):
             return await long(treediff.compare, self._paths(first), self._paths(second))
+
+    async def tar(self, layers: tuple[str, ...]) -> AsyncGenerator[bytes, None]:
+        with doing(f"pack what is seen of the layer {layers[0][:12]}"):
+            async with aclosing(streamed(merged_tar(self._paths(layers)))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     def _paths(self, layers: tuple[str, ...]) -> list[str]:
         return [self._store.diff(layer) for layer in layers]

@@ -9,17 +9,19 @@ import hashlib
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from humanize import naturalsize
 
+from engine.host import tarsplit
 from engine.host.disk import write_all
 from engine.host.inflate import Inflater
 from engine.host.tools import REMEDIES, doing
-from engine.host.untar import REFUSED
+from engine.host.untar import REFUSED, TOO_MANY
 from engine.model.errors import EngineError, HostFailed, Invalid
 
 T = TypeVar("T")
@@ -54,16 +56,15 @@ async def unpack(
     try:
         taken = 0
         async for chunk in together(chunks):
-            if not await to_the_end(in_thread(feed.push, chunk)):
+            if not await to_the_end(in_thread(feed.push, chunk), partial(_kill, child)):
                 break  # the child has given up, and says why itself
             taken += len(chunk)
             if report:
                 report(taken)
-        digest = await to_the_end(in_thread(feed.end))
+        digest = await to_the_end(in_thread(feed.end), partial(_kill, child))
         _, err = await asyncio.shield(said)
     except BaseException:
-        with suppress(ProcessLookupError):
-            child.kill()
+        _kill(child)
         raise
     finally:
         feed.close()
@@ -71,6 +72,12 @@ async def unpack(
     if child.returncode:
         raise _refusal(what, child, err.decode(errors="replace").strip(), feed)
     return digest
+
+
+def outlive(split: str) -> None:
+    """Wait for the unpacker of an engine that was killed: its input has ended, so it does too. Blocks."""
+    with suppress(FileNotFoundError), open(split, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 class Feed:
@@ -121,7 +128,10 @@ def room(directory: str) -> int:
 
 
 def no_room(what: str, needed: int, free: int) -> HostFailed:
-    sizes = f"it takes at least {naturalsize(needed)}, and there is room for {naturalsize(free)}"
+    takes = (
+        f"at least {naturalsize(needed)}" if needed > free else f"more than {naturalsize(needed)}"
+    )  # files take whole blocks
+    sizes = f"it takes {takes}, and there is room for {naturalsize(free)}"
     sentence = f"cannot unpack {what}: {os.strerror(errno.ENOSPC)}: {sizes}"
     return HostFailed(sentence, REMEDIES[errno.ENOSPC], errno=errno.ENOSPC)
 
@@ -140,16 +150,31 @@ async def together(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(held)
 
 
+async def streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """What a blocking iterator yields, in larger chunks."""
+    chunks = tarsplit.together(pieces)
+    try:
+        while chunk := await to_the_end(in_thread(next, chunks, b"")):
+            yield chunk
+    finally:
+        await to_the_end(in_thread(chunks.close))  # what it has open is closed now
+
+
 async def in_thread(call: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, call, *args)
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work that a cancelled wait does not cancel, but waits out: its threads could not be stopped anyway."""
+async def to_the_end(work: Coroutine[Any, Any, T], hurry: Callable[[], None] | None = None) -> T:
+    """Wait for work that a cancelled wait does not cancel, but waits out: its threads could not be stopped anyway.
+
+    `hurry` is called then, and makes it end soon.
+    """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        if hurry:
+            hurry()
         await asyncio.wait([task])
         raise
 
@@ -157,6 +182,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 async def _start(directory: str, split: str, reading: int) -> Process:
     with doing("start the unpacker"):
         kept = os.open(split, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fcntl.flock(kept, fcntl.LOCK_EX)  # the child's, for as long as it lives: see `outlive`
         try:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -169,6 +195,11 @@ async def _start(directory: str, split: str, reading: int) -> Process:
             os.close(kept)
 
 
+def _kill(child: Process) -> None:
+    with suppress(ProcessLookupError):
+        child.kill()
+
+
 async def _ended(said: asyncio.Future[Any]) -> None:
     await asyncio.wait([said])
 
@@ -176,6 +207,7 @@ async def _ended(said: asyncio.Future[Any]) -> None:
 def _refusal(what: str, child: Process, reason: str, feed: Feed) -> EngineError:
     code = child.returncode or 0
     if code in FULL:
-        return no_room(f"{what}: {reason.removesuffix(f': {os.strerror(code)}')}", feed.size, feed.limit)
+        return no_room(f"{what}: {reason.removesuffix(f': {os.strerror(code)}')}", max(feed.size, feed.limit), feed.limit)
     sentence = f"cannot unpack {what}: {reason or f'the unpacker ended with {code}'}"
+    code = errno.ENOSPC if code == TOO_MANY else code
     return Invalid(sentence) if code == REFUSED else HostFailed(sentence, REMEDIES.get(code, ""), errno=max(code, 0))

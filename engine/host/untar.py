@@ -13,7 +13,7 @@ can lead out. The whole input is read to its end, whatever follows the archive.
 Deletions come as `.wh.<name>` and `.wh..wh..opq` (OCI image-spec, layer.md, "Whiteouts") and become what overlayfs knows: a
 character device 0:0, and the attribute `trusted.overlay.opaque`. They speak of the layers below alone.
 
-Imports nothing of ours: it runs isolated.
+Imports nothing of ours but the reader of tars: it runs isolated.
 """
 
 from __future__ import annotations
@@ -23,28 +23,50 @@ import errno
 import json
 import os
 import posixpath
+import resource
 import shutil
 import stat
 import sys
-import tarfile
 from collections.abc import Callable
-from decimal import Decimal
-from io import FileIO
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from isal import isal_zlib
 
+if TYPE_CHECKING or __name__ != "__main__":
+    from engine.host import tarreader
+    from engine.host.tarreader import Damaged, Entry, Fragments, shown
+else:
+    sys.path.append(os.path.dirname(__file__))
+    import tarreader
+    from tarreader import Damaged, shown
+
+T = TypeVar("T")
+
 CHUNK = 1 << 18
-REFUSED = 200
+ZEROS = bytes(CHUNK)
+REFUSED, TOO_MANY = 200, 201
+MEMORY = 1 << 30
+"""Bytes of address space: more than any layer needs, and no more than a host can spare."""
+LOOK = 5000
+"""Entries between two looks at how many files the disk still takes."""
+SPARE = 20
+"""A twentieth of the files that the disk takes is left to others."""
+IMPOSSIBLE = (
+    *(errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.EINVAL),
+    *(errno.E2BIG, errno.ERANGE, errno.EFBIG),
+)
+"""What the kernel says of an entry that is to blame itself: a name too long, a link to nothing."""
 WHITEOUT = ".wh."
 OPAQUE_MARK = ".wh..wh..opq"
 OPAQUE_ATTRIBUTE = "trusted.overlay.opaque"
-XATTR = "SCHILY.xattr."
-"""PAX key of an extended attribute."""
 
 
 class Refused(Exception):
     """The entry cannot be right."""
+
+
+class TooMany(Exception):
+    """The disk takes no more files."""
 
 
 class Split:
@@ -61,15 +83,13 @@ class Split:
         self._add(f'{{"type":2,"payload":"{base64.b64encode(data).decode()}","position":{self._position}}}\n')
 
     def file(self, name: str, size: int) -> None:
-        entry: dict[str, str | int | None] = {"type": 1}
         try:
             name.encode()
-            entry["name"] = name
+            named = f'"name":{json.dumps(name)}'
         except UnicodeEncodeError:
-            entry["name_raw"] = base64.b64encode(os.fsencode(name)).decode()
-        if size:
-            entry["size"] = size
-        self._add(json.dumps(entry | {"payload": None, "position": self._position}) + "\n")
+            named = f'"name_raw":"{base64.b64encode(os.fsencode(name)).decode()}"'
+        sized = f'"size":{size},' if size else ""
+        self._add(f'{{"type":1,{named},{sized}"payload":null,"position":{self._position}}}\n')
 
     def close(self) -> None:
         self._write()
@@ -88,7 +108,7 @@ class Split:
 
 
 class Tape:
-    """The tar, read forward alone, as `tarfile` reads a file. What is read goes to the split, except by `content`."""
+    """The tar, read forward alone: a `tarreader.Source`. What is read goes to the split, except by `content`."""
 
     def __init__(self, stream: BinaryIO, split: Split) -> None:
         self._stream = stream
@@ -110,25 +130,22 @@ class Tape:
         return self._position
 
     def seek(self, position: int) -> None:
-        if position < self._position:
-            raise tarfile.ReadError("it points back")
         while self._position < position and self.read(min(CHUNK, position - self._position)):
             pass
 
-    def content(self, name: str, size: int, file: FileIO) -> None:
-        """Copy a file's content."""
+    def content(self, name: str, size: int, fd: int) -> None:
+        """Copy a file's content. Many zeros in a row become a hole: most likely they were one."""
         self._note()
         self._split.file(name, size)
-        self._copy(size, file, self._stream.read)
+        self._copy(size, fd, self._stream.read)
         self._position += size
 
-    def fragments(self, entry: tarfile.TarInfo, file: FileIO) -> None:
+    def fragments(self, fragments: Fragments, size: int, fd: int) -> None:
         """Copy what a sparse file has. Where it has how much is not in the split: it keeps the content itself."""
-        fragments: Any = entry.sparse  # pairs of offset and size
-        for offset, size in fragments:
-            file.seek(offset)
-            self._copy(size, file, self.read)
-        file.truncate(entry.size)
+        for offset, length in fragments:
+            os.lseek(fd, offset, os.SEEK_SET)
+            self._copy(length, fd, self.read)
+        os.ftruncate(fd, size)
 
     def end(self) -> None:
         """Read the rest, whatever it is."""
@@ -138,13 +155,20 @@ class Tape:
         self._split.close()
 
     @staticmethod
-    def _copy(size: int, file: FileIO, read: Callable[[int], bytes]) -> None:
-        while size:
-            data = read(min(CHUNK, size))
+    def _copy(size: int, fd: int, read: Callable[[int], bytes]) -> None:
+        left, hole = size, False
+        while left:
+            data = read(min(CHUNK, left))
             if not data:
-                raise tarfile.ReadError("unexpected end of data")
-            write_all(file.fileno(), data)
-            size -= len(data)
+                raise Damaged("unexpected end of data")
+            hole = data == ZEROS
+            if hole:
+                os.lseek(fd, CHUNK, os.SEEK_CUR)
+            else:
+                write_all(fd, data)
+            left -= len(data)
+        if hole:
+            os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_CUR))
 
     def _note(self) -> None:
         if self._size:
@@ -155,83 +179,102 @@ class Tape:
 class Unpacker:
     def __init__(self) -> None:
         self._directory_times: dict[str, int] = {}
+        self._parents: set[str] = {""}
+        """Directories that are surely there. Forgotten as soon as anything has given way to something else."""
 
     def unpack(self, tape: Tape) -> None:
         """Unpack every entry below the current directory, in the archive's order."""
         name = ""
         try:
-            archive: Any
-            with tarfile.TarFile(fileobj=tape) as archive:  # type: ignore[arg-type]  # read, seek and tell are all it uses
-                while entry := archive.next():
-                    archive.members.clear()  # it would keep every one
-                    name = entry.name
-                    tape.seek(entry.offset_data)
-                    self._unpack(tape, entry)
-        except tarfile.TarError as error:
-            raise Refused(f"the archive is damaged{after(name)}: {error}") from error
-        except (Refused, ValueError, ArithmeticError) as error:  # the latter two: a number no file can have
-            raise Refused(f"entry {name!r}: {error}") from error
+            for number, entry in enumerate(tarreader.entries(tape)):
+                name = entry.name
+                if number % LOOK == 0:
+                    look_for_room()
+                self._unpack(tape, entry)
+        except Damaged as error:
+            raise Refused(f"the archive is damaged{f' after {shown(name)}' if name else ''}: {error}") from error
+        except (Refused, TooMany) as error:
+            raise type(error)(f"entry {shown(name)}: {error}") from error
+        except (ValueError, ArithmeticError) as error:  # a number that no file can have, a NUL in a name
+            raise Refused(f"entry {shown(name)}: {error}") from error
         except OSError as error:
-            raise OSError(error.errno, f"entry {name!r}: {error.strerror}") from error
+            sentence = f"entry {shown(name)}: {error.strerror}"
+            raise Refused(sentence) if error.errno in IMPOSSIBLE else OSError(error.errno, sentence) from error
         for path, time in self._directory_times.items():  # last: every file made inside moves them
             if os.path.isdir(path):
                 os.utime(path, ns=(time, time))
 
-    def _unpack(self, tape: Tape, entry: tarfile.TarInfo) -> None:
+    def _unpack(self, tape: Tape, entry: Entry) -> None:
         path = inside(entry.name)
         directory, base = posixpath.split(path)
+        if path == "." and entry.kind != tarreader.DIRECTORY:
+            raise Refused("the root is not a directory")
+        self._make_parents(directory)
         if base.startswith(WHITEOUT):
-            make_parents(directory)
             self._white_out(directory, base)
-            return
-        if path == ".":
-            if not entry.isdir():
-                raise Refused("the root is not a directory")
-        else:
-            make_parents(directory)
-            self._make(tape, entry, path)
-        if not entry.islnk():  # another name of a file that has its attributes already
-            self._set_attributes(entry, path)
-
-    def _make(self, tape: Tape, entry: tarfile.TarInfo, path: str) -> None:
-        if entry.isdir():
-            make_directory(path)
-            return
-        make_way(path)
-        if entry.isreg():
-            with open(path, "xb", buffering=0) as file:
-                if entry.issparse():
-                    tape.fragments(entry, file)
+        elif entry.kind == tarreader.DIRECTORY:
+            if path != ".":
+                self._make_directory(path)
+            set_attributes(entry, path)
+            self._directory_times[path] = entry.time
+        elif entry.kind == tarreader.FILE:
+            fd = self._put(path, lambda: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            try:
+                if entry.fragments is None:
+                    tape.content(entry.name, entry.size, fd)
                 else:
-                    tape.content(entry.name, entry.size, file)
-        elif entry.issym():
-            if not entry.linkname.startswith("/"):  # an absolute one begins at the container's root
-                inside(posixpath.join(posixpath.dirname(path), entry.linkname))
-            os.symlink(entry.linkname, path)
-        elif entry.islnk():
-            os.link(inside(entry.linkname), path, follow_symlinks=False)
-        elif entry.isfifo():
-            os.mkfifo(path)
-        elif entry.ischr() or entry.isblk():
-            kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-            os.mknod(path, kind, os.makedev(entry.devmajor, entry.devminor))
+                    tape.fragments(entry.fragments, entry.real, fd)
+                set_attributes(entry, fd)
+                os.utime(fd, ns=(entry.time, entry.time))
+            finally:
+                os.close(fd)
+        elif entry.kind == tarreader.HARD_LINK:  # another name of a file that has its attributes already
+            target = inside(entry.link)
+            if os.path.isdir(target) and not os.path.islink(target):
+                raise Refused("a directory has no second name")
+            self._put(path, lambda: os.link(target, path, follow_symlinks=False))
         else:
-            raise Refused(f"unknown type {entry.type!r}")
+            self._put(path, lambda: make(entry, path))
+            set_attributes(entry, path)
+            os.utime(path, ns=(entry.time, entry.time), follow_symlinks=False)
 
-    def _set_attributes(self, entry: tarfile.TarInfo, path: str) -> None:
-        os.chown(path, entry.uid, entry.gid, follow_symlinks=False)  # first: it clears set-id bits and capabilities
-        for key, value in entry.pax_headers.items():
-            if key.startswith(XATTR):
-                set_xattr(path, key.removeprefix(XATTR), value.encode("utf-8", "surrogateescape"))
-        if not entry.issym():
-            os.chmod(path, stat.S_IMODE(entry.mode))
-        time = int(Decimal(entry.pax_headers.get("mtime", entry.mtime)) * 10**9)
-        if entry.isdir():
-            self._directory_times[path] = time
-        else:
-            os.utime(path, ns=(time, time), follow_symlinks=False)
+    def _put(self, path: str, make: Callable[[], T]) -> T:
+        """Make something at `path`, in place of whatever an earlier entry left there."""
+        try:
+            return make()
+        except FileExistsError:
+            self._parents = {""}
+            make_way(path)
+            return make()
 
-    def _white_out(self, directory: str, base: str) -> None:
+    def _make_parents(self, directory: str) -> None:
+        """Directories an archive has no entry for. A symlink to a directory will do: it leads nowhere outside."""
+        if directory in self._parents:
+            return
+        path = ""
+        for part in directory.split("/"):
+            path = posixpath.join(path, part)
+            if not os.path.isdir(path):
+                self._make_directory(path)
+        self._parents.add(directory)
+
+    def _make_directory(self, path: str) -> None:
+        """A directory that an earlier entry made is met again; anything else gives way."""
+        try:
+            os.mkdir(path, 0o755)
+            return
+        except FileExistsError:
+            there = os.lstat(path)
+        if stat.S_ISDIR(there.st_mode):
+            return
+        self._parents = {""}
+        os.unlink(path)
+        os.mkdir(path, 0o755)
+        if stat.S_ISCHR(there.st_mode) and there.st_rdev == 0:  # a whiteout: it does not merge with the directory it deleted
+            os.setxattr(path, OPAQUE_ATTRIBUTE, b"y")
+
+    @staticmethod
+    def _white_out(directory: str, base: str) -> None:
         if base == OPAQUE_MARK:
             os.setxattr(directory or ".", OPAQUE_ATTRIBUTE, b"y")
             return
@@ -251,32 +294,45 @@ def inside(name: str) -> str:
     """The name relative to the layer's root. Raises `Refused` when it climbs out."""
     path = posixpath.normpath(name.lstrip("/") or ".")
     if path == ".." or path.startswith("../"):
-        raise Refused(f"{name!r} leads out of the layer")
+        raise Refused(f"{shown(name)} leads out of the layer")
     return path
 
 
-def make_parents(directory: str) -> None:
-    """Directories an archive has no entry for. A symlink to a directory will do: it leads nowhere outside."""
-    path = ""
-    for part in directory.split("/") if directory else ():
-        path = posixpath.join(path, part)
-        if not os.path.isdir(path):
-            make_directory(path)
+def make(entry: Entry, path: str) -> None:
+    """What is neither a file nor a directory nor a hard link."""
+    if entry.kind == tarreader.SYMLINK:
+        if not entry.link.startswith("/"):  # an absolute one begins at the container's root
+            inside(posixpath.join(posixpath.dirname(path), entry.link))
+        os.symlink(entry.link, path)
+    elif entry.kind == tarreader.FIFO:
+        os.mkfifo(path)
+    elif entry.kind in (tarreader.CHARACTER, tarreader.BLOCK_DEVICE):
+        kind = stat.S_IFCHR if entry.kind == tarreader.CHARACTER else stat.S_IFBLK
+        os.mknod(path, kind, os.makedev(entry.major, entry.minor))
+    else:
+        raise Refused(f"unknown type {entry.kind!r}")
 
 
-def make_directory(path: str) -> None:
-    """A directory that an earlier entry made is met again; anything else gives way."""
-    try:
-        there = os.lstat(path)
-    except FileNotFoundError:
-        os.mkdir(path, 0o755)
-        return
-    if stat.S_ISDIR(there.st_mode):
-        return
-    os.unlink(path)
-    os.mkdir(path, 0o755)
-    if stat.S_ISCHR(there.st_mode) and there.st_rdev == 0:  # a whiteout: the new directory does not merge with the deleted one
-        os.setxattr(path, OPAQUE_ATTRIBUTE, b"y")
+def set_attributes(entry: Entry, path: str | int) -> None:
+    """All but the time. `path` may be an open file."""
+    follow = isinstance(path, int)
+    os.chown(path, entry.uid, entry.gid, follow_symlinks=follow)  # first: it clears set-id bits and capabilities
+    for name, value in entry.xattrs.items():
+        if name.startswith("trusted.overlay."):  # it would steer overlayfs itself
+            raise Refused(f"it carries the attribute {shown(name)}")
+        try:
+            os.setxattr(path, name, value, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:  # this file system keeps no such attribute: left out, as Docker does
+                raise
+    if entry.kind != tarreader.SYMLINK:
+        os.chmod(path, stat.S_IMODE(entry.mode))
+
+
+def look_for_room() -> None:
+    disk = os.statvfs(".")
+    if disk.f_files and disk.f_favail * SPARE < disk.f_files:
+        raise TooMany("the disk takes no more files")
 
 
 def make_way(path: str) -> None:
@@ -287,20 +343,6 @@ def make_way(path: str) -> None:
         os.unlink(path)
 
 
-def set_xattr(path: str, name: str, value: bytes) -> None:
-    if name.startswith("trusted.overlay."):  # it would steer overlayfs itself
-        raise Refused(f"it carries the attribute {name}")
-    try:
-        os.setxattr(path, name, value, follow_symlinks=False)
-    except OSError as error:
-        if error.errno != errno.ENOTSUP:  # this file system keeps no such attribute: left out, as Docker does
-            raise
-
-
-def after(name: str) -> str:
-    return f" after {name!r}" if name else ""
-
-
 def write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
@@ -308,6 +350,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def main(directory: str, split: int) -> int:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.umask(0)
     os.chroot(directory)
     os.chdir("/")
@@ -319,8 +362,11 @@ def main(directory: str, split: int) -> int:
             tape = Tape(stream, Split(split))
             Unpacker().unpack(tape)
             tape.end()
-    except Refused as error:
+    except (Refused, TooMany) as error:
         print(error, file=sys.stderr)
+        return REFUSED if isinstance(error, Refused) else TOO_MANY
+    except MemoryError:
+        print("it takes more memory than any layer needs", file=sys.stderr)
         return REFUSED
     except OSError as error:
         print(error.strerror, file=sys.stderr)

@@ -28,7 +28,11 @@ class Image(Struct, frozen=True, kw_only=True):
     """Familiar names with tag, `busybox:latest`."""
     digests: tuple[str, ...] = ()
     """Familiar names with digest."""
+    parent: str = ""
+    """Id of the image that it was committed from on this host; empty for what came from elsewhere."""
     created: datetime | None = None
+    tagged: datetime | None = None
+    """When a person last gave it a name here."""
     architecture: str = ""
     variant: str = ""
     os: str = "linux"

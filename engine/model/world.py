@@ -122,6 +122,10 @@ class ImageRow(Struct, frozen=True, kw_only=True):
     created: datetime | None
     layers: tuple[LayerRow, ...] = ()
     """Bottom first."""
+    digests: tuple[str, ...] = ()
+    """Familiar names with the digest that a registry knows it by."""
+    parent: str = ""
+    """Id of the image that it was committed from, or empty."""
 
 
 class NetworkRow(Struct, frozen=True, kw_only=True):

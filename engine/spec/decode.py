@@ -27,6 +27,7 @@ class _Networking(Struct, frozen=True, rename="pascal"):
 
 
 _NESTED: dict[tuple[type[Struct], str], type[Struct]] = {
+    (Config, "Healthcheck"): Healthcheck,
     (CreateBody, "HostConfig"): HostConfig,
     (CreateBody, "Healthcheck"): Healthcheck,
     (CreateBody, "NetworkingConfig"): _Networking,
@@ -75,6 +76,12 @@ def decode_as(kind: type[S], value: Any) -> S:
         return msgspec.convert(_as_go(value, kind), kind)
     except msgspec.ValidationError as error:
         raise Invalid(f"the request's body has a wrong type: {error}", "send the type the Engine API asks for") from error
+
+
+def decode_config(value: Any) -> Config:
+    """The `Config` alone, as `POST /commit` has it. Raises `Invalid`, naming the field."""
+    config = decode_as(Config, value)
+    return replace(config, cmd=_tuple(config.cmd), entrypoint=_tuple(config.entrypoint))
 
 
 def _tuple(value: tuple[str, ...] | str | None) -> tuple[str, ...] | None:

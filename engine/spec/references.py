@@ -6,13 +6,15 @@ The grammar is docker-image-py's (a port of distribution/reference). Familiar me
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from docker_image import digest as lib_digest
 from docker_image import reference as lib
 from msgspec import Struct
 
-from engine.model.errors import Invalid
+from engine.model.errors import Invalid, NotFound
+from engine.model.image import Image
 
 LATEST: Final = "latest"
 MAX_NAME: Final = 255
@@ -63,7 +65,36 @@ def is_name_only(text: str) -> bool:
     return ":" not in text.rpartition("/")[2] and "@" not in text
 
 
+def in_full(familiar: str) -> str:
+    """A familiar name with its domain and path: names in Docker's lists are in the order of these."""
+    first, slash, _ = familiar.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return familiar
+    return f"{lib.DEFAULT_DOMAIN}/{familiar}" if slash else f"{lib.DEFAULT_DOMAIN}/{lib.OFFICIAL_REPO_NAME}/{familiar}"
+
+
 def as_id(text: str) -> str | None:
     """The image id when the text is one in full, with or without `sha256:`; else None."""
     match = ID.fullmatch(text)
     return f"sha256:{match[1]}" if match else None
+
+
+def find(text: str, images: Mapping[str, Image]) -> Image:
+    """Which of the images, given by id, is meant: by full id, name or digest, or a prefix that fits one id only.
+
+    A name wins over a prefix (reference 8.9). Raises `NotFound`, `Invalid`.
+    """
+    id = as_id(text)
+    if id is not None:
+        if id in images:
+            return images[id]
+        raise NotFound(f"No such image: {text}")
+    wanted = parse(text).familiar
+    for image in images.values():
+        if wanted in image.tags or wanted in image.digests:
+            return image
+    prefix = "sha256:" + text.removeprefix("sha256:")
+    matches = [image for id, image in images.items() if id.startswith(prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    raise NotFound(f"No such image: {wanted}")

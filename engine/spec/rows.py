@@ -106,7 +106,15 @@ def wire_row(e: Endpoint) -> WireRow:
 
 def image_row(image: Image) -> ImageRow:
     layers = tuple(LayerRow(id=layer.diff_id, size=layer.size, made_by=layer.created_by) for layer in image.layers)
-    return ImageRow(id=image.id, tags=image.tags, size=image.size, created=image.created, layers=layers)
+    return ImageRow(
+        id=image.id,
+        tags=image.tags,
+        size=image.size,
+        created=image.created,
+        layers=layers,
+        digests=image.digests,
+        parent=image.parent,
+    )
 
 
 def network_row(network: Network, *, up: bool, nat: bool) -> NetworkRow:

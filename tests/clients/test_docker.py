@@ -194,7 +194,7 @@ async def test_images(docker: Docker, tmp_path: Path) -> None:
     assert said.code == 1 and said.err.strip()
     (first,) = (await docker.good("events", *until_now(), "--filter", "type=image", "--format", "{{json .}}")).splitlines()
     told = json.loads(first)
-    assert (told["Action"], told["Actor"]["Attributes"]["name"]) == ("load", "greeting:1.0")
+    assert (told["Action"], told["Actor"]["Attributes"]["name"]) == ("load", told["Actor"]["ID"])
 
 
 async def test_what_the_engine_says_of_itself(docker: Docker) -> None:
@@ -209,6 +209,6 @@ async def test_what_the_engine_says_of_itself(docker: Docker) -> None:
     assert bridge["Options"]["com.docker.network.bridge.name"] == docker.engine.bridge
     said = await docker("inspect", "nothing")
     assert said.code == 1 and "No such object: nothing" in said.err
-    for command in (("top", "x"), ("volume", "ls"), ("exec", "x", "true"), ("system", "df")):
+    for command in (("top", "x"), ("volume", "ls"), ("exec", "x", "true")):
         said = await docker(*command)
         assert said.code != 0 and ("not supported" in said.err or "No such container" in said.err), (command, said)

@@ -145,7 +145,8 @@ def picture(world: SimulatedWorld) -> dict[str, Any]:
     records = [from_disk(data) for (kind, _), data in world.records.items() if kind == "containers"]
     return {
         "records": sorted(
-            (c.name, str(c.status), sorted(key.partition("/")[0] for key in c.held), bool(c.run and c.run.open)) for c in records
+            (c.name, str(c.status), sorted(key.partition("/")[0] for key in c.held), bool(c.run and c.run.open))
+            for c in records
         ),
         "things": {name: len(things) for name, things in world.owned().items()},
         "tasks": sorted((t.status, t.frozen, str(t.limits)) for t in world.tasks.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import shutil
 import signal
@@ -15,13 +16,16 @@ from typing import Any
 import psutil
 import pytest
 
+from engine.client import Client
 from engine.model.errors import EngineError, NotFound
 from engine.model.status import Status
 from tests.conftest import SpawnEngine
-from tests.engine.host.archives import entry, saved, tar
+from tests.engine.host.archives import digest, entry, saved, tar
+from tests.engine.host.registry.kit import opened, put, repository
 from tests.engines import GONE, EngineProcess
 from tests.leftovers import settle
 from tests.real.watching import POLITE, run, sh, until, watching
+from tests.registries import DebianRegistry
 
 PlaceEngine = Callable[[], EngineProcess]
 
@@ -204,6 +208,45 @@ async def test_the_disk_is_full(small: EngineProcess, tmp_path: Path) -> None:
     finally:
         Path(small.root, "filler").unlink(missing_ok=True)
         await leave(small)
+
+
+async def test_the_disk_becomes_full_while_a_layer_is_unpacked(small: EngineProcess, tmp_path: Path) -> None:
+    """Small files take more of it than the layer's bytes. Nothing of the layer stays; what a pull has fetched waits."""
+    layers = [tar(entry("first", b"1")), tar(*(entry(f"d/{number}", b"2") for number in range(6000)))]
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(saved(layers, ["web:1"], packed=[gzip.compress(layer) for layer in layers]))
+    full = (
+        r"entry 'd/\d+': No space left on device: it takes more than [\d.]+ MB, and there is room for [\d.]+ MB; make room on"
+    )
+    filler, registries = Path(small.root, "filler"), opened(tmp_path / "ours")
+    filler.write_bytes(b"x" * (DISK - (20 << 20)))
+    await small.start()
+    try:
+        async with DebianRegistry(tmp_path / "r") as registry, small.client() as client:
+            await put(repository(registries, registry.name, push=True), "1", layers)
+            before = await asyncio.to_thread(tree, small)
+            with pytest.raises(EngineError, match=full):
+                await client.images_load(str(archive))
+            assert await asyncio.to_thread(tree, small) == before
+            with pytest.raises(EngineError, match=full):
+                await pulled(client, f"{registry.name}/web:1")
+            left = await asyncio.to_thread(tree, small) - before
+            assert {os.path.basename(path).removesuffix(".part") for path in left} == {digest(layers[1])[7:], "distribution"}
+            filler.unlink()
+            told = await pulled(client, f"{registry.name}/web:1")
+            begun = [line["progressDetail"] for line in told if line.get("status") == "Downloading"]
+            assert {"current": len(layers[1]), "total": len(layers[1])} in begun, "it was there"
+            await client.image_remove(f"{registry.name}/web:1")
+            assert await client.images_load(str(archive)) == ["Loaded image: web:1"]
+            assert "Traceback" not in small.said()
+    finally:
+        await registries.close()
+        filler.unlink(missing_ok=True)
+        await leave(small)
+
+
+async def pulled(client: Client, reference: str) -> list[dict[str, Any]]:
+    return [line async for line in client.pull(reference)]
 
 
 def tree(place: EngineProcess) -> set[str]:

@@ -24,15 +24,17 @@ from engine.model.world import (
     World,
 )
 from engine.stream import Stream
+from tests.tui.images import ScriptedImages
 from tests.tui.made import BEGAN, PROCESSES, STEPS, probe, record, row, small_world
 from tests.tui.trees import ScriptedTrees
 
 
-class ScriptedEngine(ScriptedTrees):
+class ScriptedEngine(ScriptedTrees, ScriptedImages):
     """Implements `EngineInterface`. `calls` is what it was asked, `down` makes the connection fail."""
 
     def __init__(self, world: World | None = None) -> None:
-        super().__init__()
+        ScriptedTrees.__init__(self)
+        ScriptedImages.__init__(self)
         self.world = small_world() if world is None else world
         self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
         self.down = ""

@@ -20,6 +20,7 @@ from tui.panes.processes import ProcessesTab
 from tui.view import containers
 from tui.view.figures import Meter
 from tui.view.scene import Scene
+from tui.view.table import Layout
 from tui.view.text import Line
 from tui.widgets.lines import Lines
 
@@ -97,7 +98,7 @@ async def test_only_visible_rows_are_built(monkeypatch: pytest.MonkeyPatch) -> N
     built: list[str] = []
     body = containers.body
 
-    def record(scene: Scene, r: ContainerRow, columns: containers.Layout) -> Line:
+    def record(scene: Scene, r: ContainerRow, columns: Layout) -> Line:
         built.append(r.name)
         return body(scene, r, columns)
 

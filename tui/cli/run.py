@@ -13,6 +13,7 @@ from engine.client import Client
 from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
 from engine.model.interface import Done
 from tui.cli.group import complain, verb, warn
+from tui.cli.images import fetch
 from tui.cli.joined import Joined, NotStarted, start, start_joined
 from tui.cli.options import SETTINGS, Command, create_body, flags, streams
 from tui.cli.words import familiar
@@ -103,7 +104,7 @@ async def _create(client: Client, image: str, command: tuple[str, ...], given: d
         body["HostConfig"]["ConsoleSize"] = (size[1], size[0])
     with cidfile(given["cidfile"]) as note:
         if given["pull"] == "always":
-            await _pull(client, image, given)
+            await fetch(client, familiar(image) or image, given["platform"], quiet=given["quiet"], err=True)
         try:
             made = await client.create(body, given["name"], given["platform"])
         except NotFound:
@@ -111,17 +112,11 @@ async def _create(client: Client, image: str, command: tuple[str, ...], given: d
             if given["pull"] != "missing" or not name:
                 raise
             click.echo(f"Unable to find image '{name}' locally", err=True)
-            await _pull(client, image, given)
+            await fetch(client, familiar(image) or image, given["platform"], quiet=given["quiet"], err=True)
             made = await client.create(body, given["name"], given["platform"])
         note(made.id)
     warn(made.warnings)
     return made
-
-
-async def _pull(client: Client, image: str, given: dict[str, Any]) -> None:
-    async for line in client.pull(familiar(image) or image, given["platform"]):
-        if not given["quiet"] and "progressDetail" not in line:
-            click.echo(": ".join(line[key] for key in ("id", "status") if line.get(key)), err=True)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import overload
 
 from msgspec.structs import replace
 from textual import on
@@ -14,33 +12,12 @@ from textual.message import Message
 from engine.model.world import ContainerRow
 from tui.panes.pane import Pane
 from tui.view import containers
-from tui.view.containers import Layout, Order
 from tui.view.scene import Scene
-from tui.view.text import Line, Span, line, wrap
+from tui.view.table import Order, Rows
+from tui.view.text import line, wrap
 from tui.widgets.lines import Lines, Sheet
 
 RESORT_SECONDS = 3.0
-
-
-class Rows(Sequence[Line]):
-    """The table's lines, made when they are looked at: of 500 containers only the visible cost anything."""
-
-    def __init__(self, scene: Scene, rows: Sequence[ContainerRow], columns: Layout, marks: frozenset[str]) -> None:
-        self.scene, self.rows, self.columns, self.marks = scene, rows, columns, marks
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Line]: ...
-    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        row = self.rows[index]
-        line = containers.body(self.scene, row, self.columns)
-        return (Span("● " if row.id in self.marks else "  ", "accent"), *line) if self.marks else line
 
 
 class ContainersPane(Pane):
@@ -67,8 +44,8 @@ class ContainersPane(Pane):
 
     def paint(self, scene: Scene, selected: str) -> None:
         self.rows = self.ordered(scene)
-        marked = f" · {len(self.marks)} marked" if self.marks else ""
-        self.entitle(f"Containers · {containers.counts(scene)}{marked}", scene, self._hints())
+        count = f" · {len(self.marks)} marked" if self.marks else ""
+        self.entitle(f"Containers · {containers.counts(scene)}{count}", scene, self._hints())
         head, sheet = self.query_one("#table-head", Lines), self.sheet
         if not self.rows:
             head.paint([])
@@ -80,14 +57,16 @@ class ContainersPane(Pane):
         head.paint([(*line("  " + " " * indent), *containers.head(columns, self.order))])
         at = next((n for n, row in enumerate(self.rows) if row.id == selected), None)
         sheet.row = max(0, min(sheet.row, len(self.rows) - 1)) if at is None else at
-        sheet.paint(Rows(scene, self.rows, columns, self.marks))
+        marks = self.marks
+        marked = (lambda row: row.id in marks) if marks else None
+        sheet.paint(Rows(self.rows, lambda row: containers.body(scene, row, columns), marked))
         if at is None:
             self.post_message(self.Selected(self.rows[sheet.row].id))
 
     def ordered(self, scene: Scene) -> tuple[ContainerRow, ...]:
         """The containers to show. By live figures, rows change places only every few seconds, and not under a moving cursor."""
         when, order = self._sorted
-        if self.order.live and order == self.order and time.monotonic() - when < RESORT_SECONDS:
+        if self.order.column in containers.LIVE and order == self.order and time.monotonic() - when < RESORT_SECONDS:
             at = {row.id: n for n, row in enumerate(self.rows)}
             rows = containers.order(scene, self.query_text, self.stopped, self.order)
             return tuple(sorted(rows, key=lambda row: at.get(row.id, len(at))))

@@ -1,10 +1,10 @@
-"""Many containers at once: the plan first, then what became of each."""
+"""Many things at once: the plan first, then what became of each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,7 +15,6 @@ from textual.widgets import Button, Static
 
 from engine.model.errors import EngineError
 from tui.screens.dialogs import Dialog
-from tui.undo import Deed
 from tui.view import bulk
 from tui.view.bulk import Item
 from tui.view.figures import duration
@@ -29,22 +28,33 @@ AT_ONCE = 4
 
 
 class Bulk(Dialog):
-    """Shows what would happen, and does it when that is confirmed. Closing it does not end what has begun."""
+    """Shows what would happen, and does it when that is confirmed. Closing it does not end what has begun.
 
-    def __init__(self, app: LongshoreApp, heading: str, yes: str, items: Sequence[Item], docker: str) -> None:
+    `act` does one of them, `ended` hears of those that were done.
+    """
+
+    def __init__(
+        self,
+        app: LongshoreApp,
+        heading: str,
+        yes: str,
+        items: Sequence[Item],
+        docker: str,
+        act: Callable[[Item], Awaitable[object]],
+        ended: Callable[[list[Item]], None] = lambda done: None,
+    ) -> None:
         super().__init__()
         self.longshore, self.heading, self.yes, self.docker = app, heading, yes, docker
-        self.items = list(items)
+        self.items, self.act, self.ended = list(items), act, ended
 
     def content(self) -> ComposeResult:
         yield Sheet(id="plan")
         yield Static(f"$ {self.docker}", classes="command", markup=False)
         with Horizontal(classes="buttons"):
             yield Button("Cancel", id="cancel")
-            yield Button(self.yes, id="yes", variant="error", disabled=not any(item.deed for item in self.items))
+            yield Button(self.yes, id="yes", variant="error", disabled=not any(item.does for item in self.items))
 
     def on_mount(self) -> None:
-        self.query_one("#plan").styles.height = min(len(self.items), 12)
         self.query_one("#cancel").focus()
 
     def on_resize(self) -> None:
@@ -53,7 +63,9 @@ class Bulk(Dialog):
     def _show(self) -> None:
         if self.is_attached:
             sheet = self.query_one(Sheet)
-            sheet.paint(bulk.lines(self.items, sheet.inner_width))
+            lines = bulk.lines(self.items, sheet.inner_width)
+            sheet.styles.height = min(len(lines), max(3, self.size.height - 12))
+            sheet.paint(lines)
 
     @on(Button.Pressed, "#cancel")
     def _cancel(self) -> None:
@@ -71,25 +83,26 @@ class Bulk(Dialog):
         """Belongs to the app: it goes on when the dialog is closed."""
         turn, began = asyncio.Semaphore(AT_ONCE), time.monotonic()
         self.longshore.notice = Notice(command=self.docker, text="…", tone="dim")
-        results = await asyncio.gather(*(self._one(n, deed, turn) for n, item in enumerate(self.items) if (deed := item.deed)))
-        done = [deed for deed in results if deed]
+        meant = [(number, item) for number, item in enumerate(self.items) if item.does]
+        results = await asyncio.gather(*(self._one(number, item, turn) for number, item in meant))
+        done = [item for (_, item), good in zip(meant, results, strict=True) if good]
         failed = len(results) - len(done)
-        self.longshore.done = tuple(done)
+        self.ended(done)
         took = duration((time.monotonic() - began) * 1000)
         text = f"✘ {failed} of {len(results)} failed, {len(done)} done; {took}" if failed else f"✔ {len(done)} done; {took}"
         self.longshore.notice = Notice(command=self.docker, text=text, tone="bad" if failed else "good")
 
-    async def _one(self, number: int, deed: Deed, turn: asyncio.Semaphore) -> Deed | None:
+    async def _one(self, number: int, item: Item, turn: asyncio.Semaphore) -> bool:
         async with turn:
-            self._tell(number, "▸", f"{deed.verb} …", "accent")
+            self._tell(number, "▸", f"{item.said} …", "accent")
             began = time.monotonic()
             try:
-                await self.longshore.engine.do(deed.verb, deed.row.id, deed.params)
+                await self.act(item)
             except (EngineError, OSError) as error:
                 self._tell(number, "✘", str(error), "bad")
-                return None
-            self._tell(number, "✔", f"{deed.verb}: {duration((time.monotonic() - began) * 1000)}", "good")
-            return deed
+                return False
+            self._tell(number, "✔", f"{item.said}: {duration((time.monotonic() - began) * 1000)}", "good")
+            return True
 
     def _tell(self, number: int, sign: str, said: str, tone: str) -> None:
         self.items[number] = replace(self.items[number], sign=sign, said=said, tone=tone)

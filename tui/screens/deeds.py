@@ -115,10 +115,18 @@ class Deeds(Screen[None]):
             self.longshore.say(f"cannot {' or '.join(verbs)} any of the {len(rows)} marked containers as they are", "warn")
 
     def _plan(self, verb: Verb, items: Sequence[Item], params: Params = NO_PARAMS) -> None:
-        names = [item.row.name for item in items if item.deed]
+        app, names = self.longshore, [item.name for item in items if item.does]
         heading = f"{verb.capitalize()} {len(names)} of {len(items)}"
-        docker = for_all(verb, names, params, self.longshore.docker)
-        self.longshore.push_screen(Bulk(self.longshore, heading, verb.capitalize(), items, docker))
+        docker = for_all(verb, names, params, app.docker)
+
+        async def act(item: Item) -> None:
+            assert item.deed
+            await app.engine.do(item.deed.verb, item.deed.row.id, item.deed.params)
+
+        def ended(done: list[Item]) -> None:
+            app.done = tuple(item.deed for item in done if item.deed)
+
+        app.push_screen(Bulk(app, heading, verb.capitalize(), items, docker, act, ended))
 
     @work
     async def action_remove(self) -> None:
@@ -264,22 +272,25 @@ class Deeds(Screen[None]):
 
     @work
     async def action_new(self) -> None:
-        await self._new(lesson=False)
+        await self.new()
 
-    async def _new(self, *, lesson: bool) -> None:
+    async def new(self, *, lesson: bool = False, image: str = "") -> bool:
+        """Ask for a container, and make it; `image` is filled in. False: nothing was begun."""
         app = self.longshore
         if not self.may_change():
-            return
+            return False
         world = app.scene.world
         names = {row.name for row in world.containers.values()}
         tags = sorted(tag for image in world.images.values() for tag in image.tags or (image.id,))
-        made = cast(Made | None, await app.push_screen_wait(NewContainer(tags, names.__contains__, app.docker, lesson=lesson)))
+        form = NewContainer(tags, names.__contains__, app.docker, lesson=lesson, image=image)
+        made = cast(Made | None, await app.push_screen_wait(form))
         if made is None:
-            return
+            return False
         if made.lesson:
             self._teach("create", "", made.params)
         else:
             self.perform(Verb.CREATE, None, made.params)
+        return True
 
     @work(group="deeds")
     async def perform(self, verb: Verb, row: ContainerRow | None, params: Params = NO_PARAMS) -> None:
@@ -306,7 +317,7 @@ class Deeds(Screen[None]):
             question = f"Which verb, step by step, for {row.name}? {question}"
         verb = cast(Verb | None, await self.longshore.push_screen_wait(Menu("Lesson", question, choices)))
         if verb is Verb.CREATE:
-            await self._new(lesson=True)
+            await self.new(lesson=True)
         elif verb and row:
             forced: Params = {"force": True} if verb is Verb.REMOVE and row.status in FORCED else NO_PARAMS
             self._teach(verb, row.id, {"signal": "KILL"} if verb is Verb.KILL else forced)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -50,13 +50,14 @@ class Confirm(Dialog):
         Binding("right,l,down,j", "app.focus_next", show=False),
     ]
 
-    def __init__(self, heading: str, question: str, yes: str, docker: str) -> None:
+    def __init__(self, heading: str, question: str, yes: str, docker: str = "") -> None:
         super().__init__()
         self.heading, self.question, self.yes, self.docker = heading, question, yes, docker
 
     def content(self) -> ComposeResult:
         yield Static(self.question, markup=False)
-        yield Static(f"$ {self.docker}", classes="command", markup=False)
+        if self.docker:
+            yield Static(f"$ {self.docker}", classes="command", markup=False)
         with Horizontal(classes="buttons"):
             yield Button("Cancel", id="cancel")
             yield Button(self.yes, id="yes", variant="error")
@@ -145,52 +146,90 @@ class Tell(Dialog):
         self.dismiss(None)
 
 
-class Rename(Dialog):
-    """Asks for a name. Dismissed with it."""
+def _no_trouble(text: str) -> str:
+    return ""
 
-    heading = "Rename"
 
-    def __init__(self, name: str, taken: Callable[[str], bool], program: str) -> None:
+async def _no_check(text: str) -> str:
+    return ""
+
+
+class Ask(Dialog):
+    """Asks for one line of text. Dismissed with it.
+
+    `wrong` says why a text cannot be, while it is typed; `check` looks closer at the answer. `docker` is the command for it.
+    """
+
+    def __init__(
+        self,
+        heading: str,
+        label: str,
+        yes: str,
+        docker: Callable[[str], str],
+        value: str = "",
+        hint: str = "",
+        wrong: Callable[[str], str] = _no_trouble,
+        check: Callable[[str], Awaitable[str]] = _no_check,
+    ) -> None:
         super().__init__()
-        self.old, self.taken, self.program = name, taken, program
+        self.heading, self.label, self.yes, self.docker = heading, label, yes, docker
+        self.value, self.hint, self.wrong, self.check = value, hint, wrong, check
 
     def content(self) -> ComposeResult:
         with Horizontal(classes="field"):
-            yield Label("Name")
-            yield Input(self.old, id="name", compact=True)
+            yield Label(self.label)
+            yield Input(self.value, placeholder=self.hint, id="answer", compact=True)
         yield Static("", classes="command", id="docker", markup=False)
         with Horizontal(classes="buttons"):
-            yield Button("Rename", id="rename", variant="primary")
+            yield Button(self.yes, id="yes", variant="primary")
             yield Button("Cancel", id="cancel")
 
     @property
-    def wrong(self) -> str:
-        """Why the name cannot be; empty: it can."""
-        name = self.query_one(Input).value
-        if name == self.old:
-            return "that is its name already"
-        if self.taken(name):
-            return f"the name {name} is taken by another container; choose another"
-        return "" if NAME.fullmatch(name) else "a name has letters, digits and _ . - and begins with a letter or a digit"
+    def text(self) -> str:
+        return self.query_one(Input).value.strip()
 
     @on(Input.Changed)
-    def _changed(self, event: Input.Changed) -> None:
-        shown, wrong = self.query_one("#docker", Static), self.wrong
-        docker = command("rename", self.old, {"name": event.value}, self.program)
-        shown.update(f"✘ {wrong}" if wrong else f"$ {docker}")
+    def _changed(self) -> None:
+        self._say(self.wrong(self.text))
+
+    def _say(self, wrong: str) -> None:
+        shown, text = self.query_one("#docker", Static), self.text
+        shown.update(f"✘ {wrong}" if wrong else f"$ {self.docker(text)}" if text else "")
         shown.set_class(bool(wrong), "wrong")
 
     @on(Input.Submitted)
-    @on(Button.Pressed, "#rename")
-    def _rename(self) -> None:
-        if self.wrong:
+    @on(Button.Pressed, "#yes")
+    @work(exclusive=True)
+    async def _answer(self) -> None:
+        text = self.text
+        if not text or self.wrong(text):
             self.app.bell()
+        elif wrong := await self.check(text):
+            self._say(wrong)
+            self.query_one(Input).focus()
         else:
-            self.dismiss(self.query_one(Input).value)
+            self.dismiss(text)
 
     @on(Button.Pressed, "#cancel")
     def _cancel(self) -> None:
         self.dismiss(None)
+
+
+class Rename(Ask):
+    """Asks for a container's name."""
+
+    def __init__(self, old: str, taken: Callable[[str], bool], program: str) -> None:
+        def wrong(name: str) -> str:
+            if name == old:
+                return "that is its name already"
+            if taken(name):
+                return f"the name {name} is taken by another container; choose another"
+            return "" if NAME.fullmatch(name) else "a name has letters, digits and _ . - and begins with a letter or a digit"
+
+        def docker(name: str) -> str:
+            return command("rename", old, {"name": name}, program)
+
+        super().__init__("Rename", "Name", "Rename", docker, old, wrong=wrong)
 
 
 class Made(NamedTuple):
@@ -205,16 +244,21 @@ class NewContainer(Dialog):
 
     heading = "New container"
 
-    def __init__(self, images: Sequence[str], taken: Callable[[str], bool], program: str, *, lesson: bool = False) -> None:
+    def __init__(
+        self, images: Sequence[str], taken: Callable[[str], bool], program: str, *, lesson: bool = False, image: str = ""
+    ) -> None:
+        """`image`: the one of the `images` that is chosen to begin with."""
         super().__init__()
         self.images, self.taken, self.program, self.lesson = images, taken, program, lesson
+        self.image = image or next(iter(images), "")
 
     def content(self) -> ComposeResult:
         if not self.images:
-            yield Static("There is no image yet. `docker load` brings one in.", markup=False)
+            yield Static("There is no image yet. I shows the images; p pulls one there, L loads one.", markup=False)
         with Horizontal(classes="field"):
             yield Label("Image")
-            yield Select([(tag, tag) for tag in self.images], id="image", allow_blank=not self.images, compact=True)
+            tags = [(tag, tag) for tag in self.images]
+            yield Select(tags, value=self.image or Select.NULL, id="image", allow_blank=not tags, compact=True)
         for id, label, hint in (
             ("name", "Name", "any free name, or empty: the engine finds one"),
             ("command", "Command", "empty: the image's own"),

@@ -21,9 +21,11 @@ from tui.panes.networks import NetworksPane
 from tui.panes.pane import Pane
 from tui.screens.compare import CompareScreen
 from tui.screens.deeds import Deeds
+from tui.screens.dialogs import Confirm
 from tui.screens.events import EventsScreen
 from tui.screens.files import FilesScreen
 from tui.screens.help import Help
+from tui.screens.images import ImagesScreen
 from tui.view import footer, header
 from tui.view.scene import Notice, Scene
 from tui.widgets.lines import Lines, Sheet
@@ -294,6 +296,9 @@ class MainScreen(Deeds, Screen[None]):
             self.select(id)
             self.action_pane(1)
 
+    def action_images(self) -> None:
+        self.longshore.push_screen(ImagesScreen(self.longshore))
+
     def action_hold(self) -> None:
         self.longshore.hold()
 
@@ -303,5 +308,11 @@ class MainScreen(Deeds, Screen[None]):
     def action_help(self) -> None:
         self.longshore.push_screen(Help())
 
-    def action_leave(self) -> None:
-        self.longshore.exit()
+    @work
+    async def action_leave(self) -> None:
+        """Quit; where images are on their way that ends them too, so it is asked first."""
+        app, moving = self.longshore, self.longshore.transfers.running
+        names = ", ".join(f"{transfer.verb} of {transfer.name}" for transfer in moving)
+        question = f"Still on its way: {names}. It ends with the dashboard; what has come is used when it is pulled again."
+        if not moving or await app.push_screen_wait(Confirm("Quit", question, "Quit")):
+            app.exit()

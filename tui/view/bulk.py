@@ -1,4 +1,4 @@
-"""One key for many containers: what would happen to each, and what did."""
+"""One key for many things: what would happen to each, and what did."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from tui.view.text import GAP, Line, Span, line, pad, wrap
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    row: ContainerRow
+    name: str
+    does: bool = True
+    """False: it is left alone."""
     deed: Deed | None = None
-    """None: it is left alone."""
+    """What is done to a container."""
     sign: str = "·"
     said: str = ""
     """Why it is left alone, or how it went."""
@@ -35,9 +37,9 @@ def plan(verb: Verb, rows: Sequence[ContainerRow], params: Params = NO_PARAMS) -
 
 def _item(verb: Verb, row: ContainerRow, params: Params) -> Item:
     if _can(verb, row):
-        return Item(row=row, deed=Deed(verb, row, params), said=str(verb), tone="")
+        return Item(name=row.name, deed=Deed(verb, row, params), said=str(verb), tone="")
     why = "it is being walked through step by step" if row.lesson else f"it is {row.status}"
-    return Item(row=row, sign="-", said=f"left alone: {why}")
+    return Item(name=row.name, does=False, sign="-", said=f"left alone: {why}")
 
 
 def _can(verb: Verb, row: ContainerRow) -> bool:
@@ -45,10 +47,10 @@ def _can(verb: Verb, row: ContainerRow) -> bool:
 
 
 def lines(items: Sequence[Item], width: int) -> list[Line]:
-    wide = min(max((cell_len(item.row.name) for item in items), default=0), 30)
+    wide = min(max((cell_len(item.name) for item in items), default=0), 30)
     shown: list[Line] = []
     for item in items:
         head, *rest = wrap(item.said, max(10, width - wide - 4))
-        lead = (Span(f"{item.sign} ", item.tone), Span(pad(item.row.name, wide), "strong" if item.deed else "dim"), GAP)
+        lead = (Span(f"{item.sign} ", item.tone), Span(pad(item.name, wide), "strong" if item.does else "dim"), GAP)
         shown += [(*lead, Span(head, item.tone)), *(line(" " * (wide + 4) + text, item.tone) for text in rest)]
     return shown

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from msgspec import Struct
 from rich.cells import cell_len
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow
+from tui.view import table
 from tui.view.figures import Meter, age, bars, memory, rate
 from tui.view.scene import Scene
-from tui.view.text import GAP, Line, Span, pad, shorten, shorten_left
+from tui.view.table import Layout, Order, joined, place, total
+from tui.view.text import Line, Span, pad, shorten, shorten_left
 
 _FIRST = (Status.RUNNING, Status.PAUSED, Status.RESTARTING, Status.CREATING, Status.REMOVING)
 
@@ -28,18 +29,8 @@ class Column(NamedTuple):
     """Cells it may grow to; 0: it does not grow."""
 
 
-class Order(Struct, frozen=True, kw_only=True):
-    """How the table is sorted."""
-
-    column: str = ""
-    """A key of `COLUMNS`; empty: what lives first, by name."""
-    up: bool = True
-    """The way round that the column begins with: names from A on, figures from the greatest down."""
-
-    @property
-    def live(self) -> bool:
-        """By a figure that moves each second."""
-        return self.column in ("cpu", "memory", "net")
+LIVE = ("cpu", "memory", "net")
+"""Columns whose figures move each second."""
 
 
 def _sort_key(scene: Scene, column: str) -> Callable[[ContainerRow], Any]:
@@ -222,24 +213,21 @@ COLUMNS: dict[str, Column] = {
     "note": Column("", _note, 0, 60),
 }
 
+TITLES = {key: column.title for key, column in COLUMNS.items()}
+
 WANTED = ("name", "state", "freezer", "cpu", "health", "memory", "up", "restarts", "image", "net", "bars", "probes")
 """The order in which columns get their place where the screen is narrow. A note that says something always has one."""
 
 NOTE_LEAST = 18
 
-Layout = tuple[tuple[str, int], ...]
-
 
 def layout(scene: Scene, rows: Sequence[ContainerRow], width: int) -> Layout:
     """The columns that fit into `width`, and their widths. Only columns whose cells grow are measured."""
     need = {key: _need(scene, rows, column) for key, column in COLUMNS.items()}
-    taken = {"note": min(need["note"], NOTE_LEAST)} if need["note"] else {}
-    for key in WANTED:
-        if need[key] and _total(taken) + need[key] + 2 <= width:
-            taken[key] = need[key]
-    taken.setdefault("name", max(1, width - _total(taken) - 2))
+    taken = place(need, WANTED, width, {"note": min(need["note"], NOTE_LEAST)} if need["note"] else {})
+    taken.setdefault("name", max(1, width - total(taken) - 2))
     if "note" in taken:
-        taken["note"] = min(need["note"], taken["note"] + max(0, width - _total(taken)))
+        taken["note"] = min(need["note"], taken["note"] + max(0, width - total(taken)))
     return tuple((key, taken[key]) for key in COLUMNS if key in taken)
 
 
@@ -254,17 +242,8 @@ def _need(scene: Scene, rows: Sequence[ContainerRow], column: Column) -> int:
     return min(column.most, max(column.least, longest))
 
 
-def _total(taken: dict[str, int]) -> int:
-    return sum(taken.values()) + 2 * max(0, len(taken) - 1)
-
-
 def head(columns: Layout, by: Order = Order()) -> Line:  # noqa: B008 - frozen
-    """The titles; the one that is sorted by is marked, and shows which way."""
-    cells = []
-    for key, width in columns:
-        sign = "" if key != by.column else "▾" if by.up else "▴"
-        cells.append(Span(pad(f"{COLUMNS[key].title}{sign}", width), "accent" if sign else "dim"))
-    return _joined(cells)
+    return table.head(columns, TITLES, by)
 
 
 def body(scene: Scene, row: ContainerRow, columns: Layout) -> Line:
@@ -275,11 +254,7 @@ def body(scene: Scene, row: ContainerRow, columns: Layout) -> Line:
         if key == "image":
             text = shorten_left(text, width)
         cells.append(Span(pad(shorten(text, width), width), tone))
-    return _joined(cells)
-
-
-def _joined(cells: list[Span]) -> Line:
-    return tuple(part for cell in cells for part in (GAP, cell))[1:]
+    return joined(cells)
 
 
 EMPTY = (

@@ -28,6 +28,11 @@ def command(verb: str, name: str, params: Params = NO_PARAMS, program: str = "do
             words = ["exec", "-it", name, *params["command"]]
         case _:
             words = [verb, name]
+    return line(program, *words)
+
+
+def line(program: str, *words: str) -> str:
+    """These words for a shell."""
     return f"{program} {shlex.join(words)}"
 
 

@@ -138,6 +138,12 @@ def age(since: datetime | None, now: datetime) -> str:
     return f"{minutes // 1440} d"
 
 
+def long_age(since: datetime | None, now: datetime) -> str:
+    """As `age`, in years where there are some."""
+    years = (now - since).days // 365 if since else 0
+    return f"{years} y" if years > 2 else age(since, now)
+
+
 def duration(ms: float) -> str:
     """How long a step took: `0.4 ms`, `12 ms`, `1.2 s`, `3 min`."""
     if ms < 9.95:

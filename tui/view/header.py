@@ -6,6 +6,7 @@ from engine.model.world import ContainerRow
 from tui.view.figures import bars, memory, rate
 from tui.view.scene import Scene
 from tui.view.text import GAP, Line, Span, pad, shorten, width_of
+from tui.view.transfers import summary
 
 
 def line(scene: Scene, row: ContainerRow | None, width: int, *, read_only: bool = False) -> Line:
@@ -24,7 +25,7 @@ def line(scene: Scene, row: ContainerRow | None, width: int, *, read_only: bool 
         (3, Span(f"cpu {bars(scene.host_bars)} {host:>2}%")),
         (3, Span(f"mem {memory(scene.host_memory, engine.memory)}" if engine.memory else "")),
     ]
-    fresh = [(0, _fresh(scene))]
+    fresh = [(1, summary(scene.transfers)), (0, _fresh(scene))]
     if read_only:
         fresh.insert(0, (0, Span("read-only", "warn")))
     if scene.held:

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from engine.model.status import Status
 from engine.model.tree import Change, ChangeKind, Layer, Stack
 from engine.model.world import ContainerRow, LayerRow
-from tui.view.figures import age, size
+from tui.view.figures import long_age, size
 from tui.view.scene import Scene
 from tui.view.text import GAP, Line, Span, clean, line, pad, shorten, shorten_left, wrap
 
@@ -79,6 +79,12 @@ def lines(scene: Scene, row: ContainerRow | None, width: int, found: Looked | No
     return [*_before(scene, row, width), *(line(text, "bad") for text in wrap(f"✘ {error}", width) if error)]
 
 
+def of_image(stack: Stack, now: datetime, width: int) -> list[Line]:
+    """The layers of an image, and what it ships for nothing."""
+    found = Looked(stack=stack)
+    return [*_stack(found, now, width), *_below(found, width)]
+
+
 def _stack(found: Looked, now: datetime, width: int) -> list[Line]:
     """Layer by layer, and under the writable one what has changed last."""
     shown: list[Line] = []
@@ -91,18 +97,12 @@ def _stack(found: Looked, now: datetime, width: int) -> list[Line]:
             about, tone = INIT_CONTENT, ""
         else:
             about, tone = instruction(layer.made_by), "dim"
-        name = f"{(layer.diff_id.removeprefix('sha256:') or layer.id)[:6]}… {_old(layer, now)}"
+        old = long_age(layer.created, now) if layer.created else ""
+        name = f"{(layer.diff_id.removeprefix('sha256:') or layer.id)[:6]}… {old}"
         shown.append(_layer(label(layers, number), name, size(layer.size), about, width, tone))
         if layer.kind == "rw":
             shown += _recent(found, width)
     return shown
-
-
-def _old(layer: Layer, now: datetime) -> str:
-    if layer.created is None:
-        return ""
-    years = (now - layer.created).days // 365
-    return f"{years} y" if years > 2 else age(layer.created, now)
 
 
 def _recent(found: Looked, width: int) -> list[Line]:

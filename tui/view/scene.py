@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from engine.model.world import ContainerRow, World
 from tui.view.figures import NO_METER, Meter
+from tui.view.transfers import Transfer
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -48,6 +49,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     """The screen is held still: what is shown is not live, on purpose."""
     written: float = 0.0
     """Bytes per second to the terminal, settled."""
+    transfers: tuple[Transfer, ...] = ()
+    """Images on their way to or from here."""
 
     def row(self, id: str) -> ContainerRow | None:
         return self.world.containers.get(id)

@@ -1,7 +1,6 @@
 """Registries over HTTP (OCI distribution-spec): the port `Registry`.
 
     places       where a registry is: mirrors, insecure ones, proxies
-    credentials  who we are: the API's header, the Docker config file and its helpers
     auth         the answer to a registry's challenge
     client       one request, with redirects and errors
     manifest     what comes as a manifest, checked
@@ -20,11 +19,12 @@ from engine.host.distribution import Credentials
 from engine.host.registry.client import Endpoint, open_session
 from engine.host.registry.learned import Learned
 from engine.host.registry.parts import Parts
-from engine.host.registry.places import Places, check, host_of
+from engine.host.registry.places import Places, check
 from engine.host.registry.repository import PINGS, RemoteRepository, again
 from engine.host.threads import short
 from engine.host.tools import doing
 from engine.model.errors import EngineError, Invalid, Unauthorized
+from engine.model.registry import host_of
 from engine.spec.references import Reference
 
 __all__ = ["Places", "Registries", "check"]

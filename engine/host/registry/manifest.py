@@ -23,6 +23,7 @@ OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 
+CONFIGS: Final = (DOCKER_CONFIG, OCI_CONFIG)
 INDEXES: Final = (DOCKER_LIST, OCI_INDEX)
 ACCEPT: Final = ", ".join((DOCKER, DOCKER_LIST, OCI, OCI_INDEX))
 LAYERS: Final = (
@@ -84,9 +85,9 @@ def read(data: bytes, content_type: str) -> ImageManifest | Index:
 def choose(index: Index, wanted: Platform) -> Listed:
     """The entry for a platform: the wanted variant, else the nearest below it. Raises `OtherPlatform`."""
     fitting = [
-        (rank, each)
+        (fit, each)
         for each in index.manifests
-        if each.platform and (rank := _rank(each.platform, wanted)) is not None and each.media_type not in INDEXES
+        if each.platform and (fit := rank(each.platform, wanted)) is not None and each.media_type not in INDEXES
     ]
     if not fitting:
         raise OtherPlatform(f"no matching manifest for {wanted} in the manifest list entries")
@@ -95,7 +96,7 @@ def choose(index: Index, wanted: Platform) -> Listed:
     return found
 
 
-def _rank(offered: Platform, wanted: Platform) -> int | None:
+def rank(offered: Platform, wanted: Platform) -> int | None:
     """How well a platform fits, more is better; None: not at all. A processor runs what is made for its lesser variants."""
     if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
         return None
@@ -117,7 +118,7 @@ def check_blob(digest: str, size: int, most: int, what: str) -> None:
 
 
 def _check(manifest: ImageManifest) -> None:
-    if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
+    if manifest.config.media_type not in CONFIGS:
         raise Invalid(f"it is no image: its config is {manifest.config.media_type or 'of no media type'}")
     check_blob(manifest.config.digest, manifest.config.size, MAX_CONFIG, "config")
     for layer in manifest.layers:

@@ -11,11 +11,8 @@ from msgspec import Struct
 from yarl import URL
 
 from engine.model.errors import Invalid
+from engine.model.registry import DOCKER_IO, OFFICIAL
 
-DOCKER_IO: Final = "docker.io"
-OFFICIAL: Final = "registry-1.docker.io"
-"""The host that serves docker.io."""
-ITS_NAMES: Final = (DOCKER_IO, "index.docker.io", OFFICIAL)
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 """Insecure as they are: as in Docker, a registry on this host needs no certificate."""
 
@@ -70,13 +67,6 @@ def check(places: Places) -> None:
     for insecure in places.insecure:
         if not _is_range(insecure) and ("/" in insecure or not urlsplit(f"//{insecure}").hostname):
             raise Invalid(f"--insecure-registry {insecure!r} is no registry", "write HOST[:PORT], or a range as 10.1.0.0/16")
-
-
-def host_of(server: str) -> str:
-    """The registry's name in what people and files call it: a name, or a URL with a path."""
-    host = server.partition("://")[2] or server
-    host = host.partition("/")[0]
-    return DOCKER_IO if host in ITS_NAMES else host
 
 
 def proxy_for(url: URL) -> URL | None:

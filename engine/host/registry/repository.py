@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
+from engine import logins
 from engine.host.distribution import Credentials, Descriptor, Manifest, Part, Platform
-from engine.host.registry import credentials as known_credentials
 from engine.host.registry import manifest as manifests
 from engine.host.registry.client import BACKOFF, Cut, Endpoint, bounded, pause
 from engine.host.registry.parts import CHUNK, Growing, Parts
@@ -147,7 +147,7 @@ class RemoteRepository:
         """The first address that answers."""
         async with self._reaching:
             if self._credentials is None:
-                self._credentials = await known_credentials.from_file(self._reference.domain)
+                self._credentials = await logins.from_file(self._reference.domain)
             while self._endpoint is None:
                 if not self._places:
                     raise Unavailable(f"no registry for {self._reference.name} answers")

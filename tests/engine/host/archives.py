@@ -1,5 +1,6 @@
 """`docker save` archives made by hand, whole and damaged."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -58,6 +59,34 @@ def oci(layers: list[bytes], name: str) -> bytes:
     inner = {"manifests": [blob(json.dumps(image).encode())]}
     annotations = {"io.containerd.image.name": name}
     index = {"manifests": [blob(json.dumps(inner).encode()) | {"annotations": annotations}]}
+    files = [entry("blobs/" + each.replace(":", "/"), data) for each, data in blobs.items()]
+    return tar(*files, entry("index.json", json.dumps(index).encode()))
+
+
+def platforms(images: dict[str, bytes], name: str, kind: str = "application/vnd.oci.image.config.v1+json") -> bytes:
+    """An OCI image layout with one image for several platforms: config's architecture -> its one layer. `kind`: of the configs."""
+    blobs: dict[str, bytes] = {}
+
+    def blob(data: bytes, kind: str) -> dict[str, Any]:
+        blobs[digest(data)] = data
+        return {
+            "digest": digest(data),
+            "size": len(data),
+            "mediaType": kind if "/" in kind else f"application/vnd.oci.image.{kind}",
+        }
+
+    entries: list[dict[str, Any]] = []
+    for architecture, layer in images.items():
+        own = blob(config([layer], architecture=architecture), kind)
+        manifest = {"schemaVersion": 2, "config": own, "layers": [blob(gzip.compress(layer), "layer.v1.tar+gzip")]}
+        platform = {"os": "linux", "architecture": architecture}
+        entries.append(blob(json.dumps(manifest).encode(), "manifest.v1+json") | {"platform": platform})
+    attestation = entries[0] | {
+        "platform": {"os": "unknown", "architecture": "unknown"},
+        "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+    }
+    inner = json.dumps({"schemaVersion": 2, "manifests": [*entries, attestation]}).encode()
+    index = {"manifests": [blob(inner, "index.v1+json") | {"annotations": {"io.containerd.image.name": name}}]}
     files = [entry("blobs/" + each.replace(":", "/"), data) for each, data in blobs.items()]
     return tar(*files, entry("index.json", json.dumps(index).encode()))
 

@@ -22,9 +22,11 @@ from engine.host import Facts, busybox
 from engine.host.images import ImageStore
 from engine.host.overlay import OverlayRootfs
 from engine.host.syscalls import MNT_DETACH, mount, umount2
+from engine.host.unpack import _start as start_unpacker
+from engine.host.untar import REFUSED
 from engine.model.errors import EngineError, HostFailed, Invalid, NotFound
 from engine.model.image import Image, chain_ids
-from tests.engine.host.archives import config, digest, entry, oci, saved, stream, tar
+from tests.engine.host.archives import config, digest, entry, oci, platforms, saved, stream, tar
 
 BASE = tar(entry("etc/motd", b"hello"), entry("bin", type=tarfile.DIRTYPE, mode=0o755))
 TOP = tar(entry("etc/.wh.motd"), entry("etc/new", b"new"))
@@ -111,6 +113,19 @@ async def test_an_oci_layout_is_taken_in(store: ImageStore) -> None:
     assert len((await store.find("web:1")).layers) == 2
 
 
+async def test_of_an_image_for_several_platforms_ours_is_taken(store: ImageStore, tmp_path: Path) -> None:
+    data = platforms({"arm64": TOP, "amd64": BASE, "s390x": TOP}, "docker.io/library/web:1")
+    assert await load(store, data) == ["Loaded image: web:1"]
+    (image,) = await store.load_all()
+    assert image.architecture == "amd64" and image.layers[0].diff_id == digest(BASE)
+    other = ImageStore(Facts(root=str(tmp_path / "other"), architecture="arm64"))
+    assert await load(other, data) == ["Loaded image: web:1"] and (await other.find("web:1")).architecture == "arm64"
+    with pytest.raises(Invalid, match="no matching manifest for linux/amd64"):
+        await load(store, platforms({"arm64": TOP, "s390x": TOP}, "web"))
+    await load(store, platforms({"arm64": TOP}, "only"))
+    assert (await store.find("only")).architecture == "arm64"
+
+
 async def test_an_image_without_a_name_is_loaded_by_its_id(store: ImageStore) -> None:
     assert await load(store, saved([BASE], None)) == [f"Loaded image ID: {digest(config([BASE]))}"]
     assert (await store.load_all())[0].tags == ()
@@ -177,6 +192,19 @@ WRONG = {
     "nonsense after gzip": (gzip.compress(saved([BASE], ["web"])) + b"nonsense", "the archive: it is damaged"),
     "no manifest": (tar(entry("file", b"1")), "neither manifest.json nor index.json"),
     "a manifest that is none": (tar(entry("manifest.json", b"{")), "manifest.json is not as it should be"),
+    "a manifest without end": (tar(entry("manifest.json", b"[" * 200_000)), "manifest.json is not as it should be"),
+    "a manifest of no text": (tar(entry("index.json", b'{"manifests": [{"digest": "\xff"}]}')), "index.json is not as"),
+    "a manifest too large": (tar(entry("manifest.json", bytes(9 << 20))), "larger than 8 MiB"),
+    "a manifest that is a link to itself": (
+        tar(entry("manifest.json", type=tarfile.SYMTYPE, linkname="manifest.json")),
+        "names manifest.json, which it does not hold",
+    ),
+    "a config without end": (saved([], ["web"], image=b'{"rootfs": {}, "x": ' + b"[" * 200_000), "config is not as it should"),
+    "a config of no text": (saved([], ["web"], image=b'{"rootfs": {}, "author": "\xff"}'), "config is not as it should be"),
+    "no image at all": (oci([BASE], "web").replace(b'"rootfs"', b'"r00tfs"'), "not what its name says"),
+    "for another system": (saved([BASE], ["web"], image=config([BASE], os="windows")), 'operating system "windows" cannot be'),
+    "an artifact": (platforms({"amd64": BASE}, "web", "application/x-chart"), "no part of an image: it is application/x-chart"),
+    "a header that lies": (saved([BASE], ["web"]).replace(b"ustar", b"Ustar", 1), "it is damaged.*checksum"),
     "a file it lacks": (tar(entry("manifest.json", b'[{"Config": "c", "Layers": []}]')), "it names c, which it does not hold"),
     "a config that is none": (saved([BASE], ["web"], image=b"[]"), "config is not as it should be"),
     "a digest that is a path": (saved([], ["web"], image=b'{"rootfs": {"diff_ids": ["../../x"]}}'), "no sha256 digest"),
@@ -225,6 +253,23 @@ async def test_a_second_store_sweeps_what_a_crash_left(store: ImageStore, tmp_pa
     after.pop("image/overlay2/repositories.json")
     before.pop("image/overlay2/repositories.json")
     assert after == before
+
+
+async def test_a_sweep_waits_for_the_unpacker_of_an_engine_that_was_killed(store: ImageStore, tmp_path: Path) -> None:
+    """It still has what was in its pipe, and would put files into a directory that is being removed."""
+    await store.load_all()
+    pending = store._db.begin_layer("")
+    reading, writing = os.pipe()
+    child = await start_unpacker(store._db.layers.diff(pending), store._db.split_file(pending), reading)
+    os.close(reading)
+    os.write(writing, BASE[:600])
+    sweep = asyncio.create_task(ImageStore(Facts(root=str(tmp_path))).load_all())
+    await asyncio.wait([sweep], timeout=0.1)
+    assert not sweep.done() and (tmp_path / "overlay2" / pending).exists()
+    os.close(writing)
+    await sweep
+    assert await child.wait() == REFUSED, "its input was cut off"
+    assert not (tmp_path / "overlay2" / pending).exists() and not os.listdir(tmp_path / "overlay2/l")
 
 
 async def test_layers_under_a_container_are_not_swept(store: ImageStore, tmp_path: Path) -> None:

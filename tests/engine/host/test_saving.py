@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.host import Facts
 from engine.host.images import ImageStore
 from tests.engine.host.archives import digest, entry, saved, tar
-from tests.engine.host.test_layers import BASE, OTHER, TOP, load, store, whole
+from tests.engine.host.test_layers import BASE, OTHER, TOP, load, removed, store, whole
 
 __all__ = ["store"]
 
@@ -39,4 +39,4 @@ async def test_a_save_that_is_given_up_lets_go(store: ImageStore) -> None:
     image = await store.find("web")
     async with aclosing(store.save([(image, image.tags)])) as chunks:
         await anext(chunks)
-    assert await store.remove(image.id) == (image.layers[0].chain_id,)
+    assert await removed(store, image.id) == (image.layers[0].chain_id,)

@@ -13,6 +13,7 @@ import pytest
 from engine.client import Client
 from engine.model.errors import NotBuilt, NotFound
 from engine.model.interface import Done
+from engine.model.registry import Credentials
 from engine.model.status import Status
 from tests.engine.api.conftest import Served
 from tests.tui.cli.conftest import Typed
@@ -96,7 +97,9 @@ async def test_images_and_inspect(typed: Typed, served: Served) -> None:
     id = await served.create("web")
     assert (await typed("images")).out.splitlines()[1].startswith("busybox:latest ")
     image = (await typed("images", "-q", "--no-trunc")).out.strip()
-    assert json.loads((await typed("images", "--format", "json")).out)["id"] == image
+    assert json.loads((await typed("images", "--format", "json")).out)["Id"] == image
+    assert (await typed("images", "-q", "busybox")).out == (await typed("image", "ls", "-q")).out != ""
+    assert (await typed("images", "-q", "other")).out == ""
     said = await typed("inspect", "web", "busybox", "nobody")
     assert [one["Id"] for one in json.loads(said.out)] == [id, image]
     assert (said.code, said.err) == (1, "longshore: there is no container and no image 'nobody'\n")
@@ -131,6 +134,14 @@ async def test_a_file_for_the_id(typed: Typed, served: Served, tmp_path: Path) -
     assert said.code == 1 and "cannot write /no/such/directory/id: No such file" in said.err
 
 
+NOBODY = Credentials()
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+
+
 class Registry(Client):
     """A client of an engine that lacks an image until it is fetched."""
 
@@ -146,7 +157,10 @@ class Registry(Client):
             raise NotFound(f"No such image: {body['Image']}")
         return Done(id="7" * 64)
 
-    async def pull(self, reference: str, platform: str = "") -> AsyncIterator[dict[str, Any]]:
+    async def pull(
+        self, reference: str, platform: str = "", *, every_tag: bool = False, credentials: Credentials | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        assert credentials == NOBODY and not every_tag
         self.asked.append(f"pull {reference} {platform}".strip())
         yield {"status": "Pulling from library/x", "id": "latest"}
         yield {"status": "Downloading", "id": "abc", "progressDetail": {"current": 1}}

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from engine.host.distribution import Credentials
 from engine.host.registry.auth import Challenge, challenges
-from engine.host.registry.credentials import from_body, from_file, from_header
-from engine.host.registry.places import Places, check, host_of
+from engine.host.registry.places import Places, check
+from engine.logins import from_body, from_file, from_header, to_header
 from engine.model.errors import HostFailed, Invalid
+from engine.model.registry import host_of, registry_of
 
 ALICE = Credentials(username="alice", password="s:e")
 
@@ -29,6 +30,8 @@ def test_the_header() -> None:
     assert from_header(encoded({"username": "alice", "password": "s:e", "serveraddress": "x"})) == ALICE
     assert from_header(encoded({"auth": base64.b64encode(b"alice:s:e").decode()}).rstrip("=")) == ALICE
     assert from_header(encoded({"identitytoken": "t"})) == Credentials(identity_token="t")
+    for known in (ALICE, Credentials(), Credentials(identity_token="t"), Credentials(registry_token="r")):
+        assert from_header(to_header(known)) == known
     assert from_body({"username": "alice", "password": "s:e", "serveraddress": "x:5000"}) == ("x:5000", ALICE)
     for wrong in ("%%%", encoded([1]), encoded({"username": 3}), "e30x"):
         with pytest.raises(Invalid, match="X-Registry-Auth"):
@@ -71,7 +74,7 @@ async def test_a_helper_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     program, path = tmp_path / "docker-credential-ours", tmp_path / "config.json"
     program.write_text(HELPER)
     program.chmod(0o755)
-    monkeypatch.setattr("engine.host.tools.SEARCH_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     path.write_text(json.dumps({"credsStore": "none", "credHelpers": dict.fromkeys(("x:5000", "y", "docker.io", "z"), "ours")}))
     assert await from_file("x:5000", path) == ALICE
     assert await from_file("y", path) == Credentials(identity_token="t")
@@ -103,6 +106,8 @@ def test_places() -> None:
         (place,) = places.of(secure)
         assert place.verify and place.url.scheme == "https", secure
     assert [host_of(each) for each in ("https://index.docker.io/v1/", "http://x:5000/v2", "x")] == ["docker.io", "x:5000", "x"]
+    images = ("busybox:1", "library/busybox", "x:5000/busybox", "x.test/a/b", "localhost/b", "index.docker.io/b")
+    assert [registry_of(image) for image in images] == ["docker.io", "docker.io", "x:5000", "x.test", "localhost", "docker.io"]
     for wrong in (Places(mirrors=("mirror.test",)), Places(insecure=("http://x",))):
         with pytest.raises(Invalid):
             check(wrong)

@@ -1,5 +1,7 @@
 """Who somebody is at a registry: the header of the API, and the Docker config file with its helpers.
 
+The engine reads its own user's file, `longshore` that of whoever typed it.
+
 Facts: docker-credential-helpers README (protocol of the helpers), docker-config-json(5) of podman's auth.json.
 """
 
@@ -8,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from engine.host.distribution import Credentials
-from engine.host.registry.places import DOCKER_IO, host_of
-from engine.host.threads import short
-from engine.host.tools import find
 from engine.model.errors import HostFailed, Invalid
+from engine.model.registry import DOCKER_IO, Credentials, host_of
 
 INDEX: Final = "https://index.docker.io/v1/"
 """What Docker's tools call docker.io when they keep credentials."""
@@ -28,7 +28,7 @@ TOKEN_USER: Final = "<token>"
 NONE_KEPT: Final = "credentials not found in native keychain"
 
 
-class _Auth(Struct):
+class _Auth(Struct, omit_defaults=True):
     """One login, in the header of the API and in the config file."""
 
     username: str | None = None
@@ -73,6 +73,17 @@ def from_header(text: str) -> Credentials | None:
         raise Invalid("cannot read the header X-Registry-Auth", "send JSON in base64url, as the docker command does") from error
 
 
+def to_header(credentials: Credentials) -> str:
+    """`X-Registry-Auth` for these."""
+    auth = _Auth(
+        username=credentials.username or None,
+        password=credentials.password or None,
+        identitytoken=credentials.identity_token or None,
+        registrytoken=credentials.registry_token or None,
+    )
+    return base64.urlsafe_b64encode(msgspec.json.encode(auth)).decode()
+
+
 def from_body(data: object) -> tuple[str, Credentials]:
     """The body of `POST /auth`: server and login. Raises `Invalid`."""
     try:
@@ -83,10 +94,10 @@ def from_body(data: object) -> tuple[str, Credentials]:
 
 
 async def from_file(domain: str, path: Path | None = None) -> Credentials:
-    """What the Docker config file of the engine's user has for a registry; its helper is asked where one is named."""
+    """What the Docker config file of this process's user has for a registry; its helper is asked where one is named."""
     path = path or Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "config.json")
     try:
-        config = msgspec.json.decode(await short(path.read_bytes), type=_Config)
+        config = msgspec.json.decode(await asyncio.to_thread(path.read_bytes), type=_Config)
     except (FileNotFoundError, NotADirectoryError):
         return Credentials()
     except OSError as error:
@@ -111,7 +122,7 @@ async def _ask(helper: str, server: str) -> Credentials:
     if "/" in helper:
         raise Invalid(f"the credential helper {helper!r} is no name", "write the part after docker-credential-")
     program = f"docker-credential-{helper}"
-    path = find(program)
+    path = shutil.which(program)
     if path is None:
         raise HostFailed(f"cannot ask {program} for the login at {server}: it is not installed", "install it, or log in again")
     child = await asyncio.create_subprocess_exec(
