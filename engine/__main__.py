@@ -97,7 +97,7 @@ async def run(config: Config) -> None:
         for path in config.sockets:
             await short(vacant, path, config.group)
         host = await machine.open()
-        networks = Networks(host, config.pools or POOLS, config.bip)
+        networks = Networks(host, config.pools or POOLS, config.bip, config.mtu)
         try:
             all_goes = await _serve(config, host, networks, ask, asked)
         except (EngineError, OSError):

@@ -55,6 +55,8 @@ class Config(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
     """The bridge's own address with prefix length; empty: chosen from the pools."""
     default_address_pools: tuple[Pool, ...] = ()
     """Empty: the engine's own choice."""
+    mtu: int = 1500
+    """Bytes of the longest packet on networks that say nothing else."""
     cgroup_parent: str = ""
     """Empty: `/longshore`, with systemd's driver `longshore.slice`."""
     exec_opts: tuple[str, ...] = ()
@@ -100,6 +102,9 @@ class Config(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
         return self.cgroup_parent or ("longshore.slice" if self.systemd_cgroup else "/longshore")
 
 
+SHORTEST_PACKET, LONGEST_PACKET = 68, 65535
+"""Bytes: what every link must carry (RFC 791), and what a veth can."""
+
 FILE_KEYS = tuple(field.encode_name for field in msgspec.structs.fields(Config))
 
 # Flag, the key it stands for in the file, whether it may be given more than once.
@@ -112,6 +117,7 @@ FLAGS: tuple[tuple[tuple[str, ...], str, bool, str], ...] = (
     (("-b", "--bridge"), "bridge", False, "Name of the engine's bridge"),
     (("--bip",), "bip", False, "The bridge's address, as 10.84.0.1/16"),
     (("--default-address-pool",), "default-address-pools", True, "Range networks are taken from: base=10.84.0.0/14,size=16"),
+    (("--mtu",), "mtu", False, "Bytes of the longest packet on networks that say nothing else"),
     (("--cgroup-parent",), "cgroup-parent", False, "The cgroup all containers are below"),
     (("--exec-opt",), "exec-opts", True, "native.cgroupdriver=cgroupfs or =systemd"),
     (("--log-driver",), "log-driver", False, "Log of containers that ask for none: json-file, local or none"),
@@ -153,7 +159,7 @@ def parse(argv: Sequence[str]) -> Config:
     flags = {key: given[_parameter(key)] for _, key, _, _ in FLAGS if given[_parameter(key)] not in (None, ())}
     if "log-opts" in flags:
         flags["log-opts"] = dict(text.partition("=")[::2] for text in flags["log-opts"])
-    for key in ("live-restore", "shutdown-timeout"):
+    for key in ("live-restore", "shutdown-timeout", "mtu"):
         if key in flags:
             flags[key] = _json(key, flags[key])
     if "default-address-pools" in flags:
@@ -257,6 +263,8 @@ def _check_network(config: Config) -> None:
             raise Invalid(f"--bip {config.bip!r} is no address: {error}", BIP) from error
         if "/" not in config.bip or own.network.prefixlen > 30 or own.ip in (own.network[0], own.network[-1]):
             raise Invalid(f"--bip {config.bip!r} is no host's address in a range with room", BIP)
+    if not SHORTEST_PACKET <= config.mtu <= LONGEST_PACKET:
+        raise Invalid(f"--mtu {config.mtu} is out of range", f"give {SHORTEST_PACKET} to {LONGEST_PACKET}, as 1500")
     for pool in config.default_address_pools:
         try:
             base = IPv4Network(pool.base)

@@ -111,6 +111,8 @@ def test_a_named_file_must_be_there(tmp_path: Path) -> None:
         ["--bip", "10.0.0.0/24"],
         ["--bip", "fd00::1/64"],
         ["--bip", "x"],
+        ["--mtu", "12"],
+        ["--mtu", "x"],
         ["--default-address-pool", "10.0.0.0/8"],
         ["--default-address-pool", "base=10.0.0.0/8,size=4"],
         ["--default-address-pool", "base=x,size=16"],
