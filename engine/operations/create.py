@@ -88,6 +88,8 @@ async def settle(host: Host, params: Params, log: LogConfig) -> Settled:
     config = merge(Config(**{key: getattr(asked, key) for key in Config.__struct_fields__}), image.config)
     command(config)
     config = replace(config, exposed_ports=ports.exposing(config, host_config))
+    if host_config.network_mode == "host" and not config.hostname:
+        config = replace(config, hostname=host.facts.hostname)
     host_config = adapt(host_config, host.facts)
     host_config = replace(host_config, log_config=log_config(host_config.log_config, log))
     warnings = (*warnings, *_notes(image, host), *health.warnings(config))
@@ -108,7 +110,7 @@ def identify(s: Settled, others: Iterable[Container], params: Params) -> Contain
     """Give it id, name and directories. Must be followed by the claim without an await. Raises `Conflict`."""
     id, others = new_id(), tuple(others)
     name = _name(params.get("name") or "", id, others)
-    host_config = _joined(s.host_config, others)
+    config, host_config = _joined(s.config, s.host_config, others)
     path, args = command(s.config)
     mount_id = secrets.token_hex(32)
     chain = s.image.layers[-1].chain_id if s.image.layers else ""
@@ -119,7 +121,7 @@ def identify(s: Settled, others: Iterable[Container], params: Params) -> Contain
         created=datetime.now(UTC),
         path=path,
         args=args,
-        config=replace(s.config, hostname=s.config.hostname or hostname(s.config, id)),
+        config=replace(config, hostname=config.hostname or hostname(config, id)),
         image=s.image.id,
         state=State(status=Status.CREATING),
         host_config=host_config,
@@ -129,12 +131,13 @@ def identify(s: Settled, others: Iterable[Container], params: Params) -> Contain
     )
 
 
-def _joined(hc: HostConfig, others: tuple[Container, ...]) -> HostConfig:
-    """Whose network namespace is shared, by its id: a name may change."""
+def _joined(config: Config, hc: HostConfig, others: tuple[Container, ...]) -> tuple[Config, HostConfig]:
+    """Whose network namespace is shared, by its id: a name may change. The host name is shared with it."""
     if not hc.network_mode.startswith(SHARED):
-        return hc
+        return config, hc
     target = find(hc.network_mode.removeprefix(SHARED), {c.id: c for c in others})
-    return replace(hc, network_mode=f"{SHARED}{target.id}")
+    shared = replace(config, hostname=target.config.hostname, domainname=target.config.domainname)
+    return shared, replace(hc, network_mode=f"{SHARED}{target.id}")
 
 
 def _name(wanted: str, id: str, others: tuple[Container, ...]) -> str:
