@@ -8,8 +8,8 @@ import os
 from functools import partial
 
 from engine.host import rtnetlink
-from engine.host.interfaces import has_peer
-from engine.host.netns import inode, inside
+from engine.host.interfaces import has_peer, switch_on
+from engine.host.netns import configure, inode, inside
 from engine.host.rtnetlink import Link
 from engine.model.errors import HostFailed
 from engine.model.network import Endpoint
@@ -32,9 +32,15 @@ def plug(endpoint: Endpoint, path: str, owner: str) -> None:
         there = None
     if there is None:
         _make(endpoint, bridge, path, owner)
+        # Before the host's end: so that one has a carrier from the start, and the bridge opens the port at once.
+        inside(path, partial(switch_on, endpoint.interface))
     elif there.master != bridge.index:
         rtnetlink.join(there.index, bridge.index)
+    configure("ipv6", endpoint.veth, "addr_gen_mode", 1)  # no address of its own, which would talk to the container
     rtnetlink.set_port(endpoint.veth, owner)  # until now the MAC has told whose it is
+    for name in (endpoint.veth, endpoint.bridge):
+        # The kernel acts on carriers when it finds time, and packets are lost until then. A newer one does it for who asks.
+        rtnetlink.link(name)
 
 
 def unplug(endpoint: Endpoint, owner: str) -> None:

@@ -14,10 +14,8 @@ from engine.model.wiring import Wire, WireEnd
 
 def give_addresses(endpoint: Endpoint) -> None:
     """Addresses of both families, then up. Raises `OSError` where there is no such interface."""
-    link = rtnetlink.link(endpoint.interface)
-    if link is None:
-        raise OSError(errno.ENODEV, f"there is no link {endpoint.interface}")
-    # When the link comes up the kernel tells the neighbours: whoever knew an address's former owner learns of the new one.
+    link = _own(endpoint.interface)
+    # The kernel tells the neighbours: whoever knew an address's former owner learns of the new one.
     configure("ipv4", endpoint.interface, "arp_notify", 1)
     if endpoint.address6:
         configure("ipv6", endpoint.interface, "ndisc_notify", 1)
@@ -29,6 +27,11 @@ def give_addresses(endpoint: Endpoint) -> None:
     for address in _addresses(endpoint, link.index):
         rtnetlink.add_address(address)
     rtnetlink.switch(link.index, on=True)
+    rtnetlink.set_mac(link.index, link.mac)
+
+
+def switch_on(interface: str) -> None:
+    rtnetlink.switch(_own(interface).index, on=True)
 
 
 def take_addresses(interface: str) -> None:
@@ -57,12 +60,7 @@ def look_addresses(endpoint: Endpoint) -> str | None:
 def set_routes(endpoint: Endpoint | None) -> None:
     """The default routes lead by the endpoint; where it has no gateway, of that family there is none."""
     wanted = _gateways(endpoint)
-    index = 0
-    if endpoint and wanted:
-        link = rtnetlink.link(endpoint.interface)
-        if link is None:
-            raise OSError(errno.ENODEV, f"there is no link {endpoint.interface}")
-        index = link.index
+    index = _own(endpoint.interface).index if endpoint and wanted else 0
     for gateway in wanted:
         rtnetlink.set_default(gateway, index)
     kept = {(gateway, (index,)) for gateway in wanted}
@@ -119,6 +117,13 @@ def end(link: Link, traffic: Traffic) -> WireEnd:
 def has_peer(host: Link) -> bool:
     """Is the other end of this cable here?"""
     return any(link.kind == "veth" and link.index == host.peer and link.peer == host.index for link in rtnetlink.links())
+
+
+def _own(interface: str) -> Link:
+    link = rtnetlink.link(interface)
+    if link is None:
+        raise OSError(errno.ENODEV, f"there is no link {interface}")
+    return link
 
 
 def _addresses(endpoint: Endpoint, index: int) -> list[Address]:

@@ -44,10 +44,9 @@ NDMSG = struct.Struct("=BxxxiHBB")
 NEXTHOP = struct.Struct("=HBBi")
 IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_OPERSTATE = 1, 3, 4, 5, 10, 16
-IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC = 18, 20, 23, 26
+IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64 = 18, 20, 23
 IFLA_NET_NS_FD, VETH_INFO_PEER = 28, 1
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 1, 2, 4, 5, 4
-IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
 IF_OPER_UP = 6
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_PROTO = 1, 2, 4, 11
 IFA_F_NODAD = 0x2
@@ -218,13 +217,18 @@ def set_mtu(index: int, mtu: int) -> None:
     order(RTM_NEWLINK, IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0) + attribute(IFLA_MTU, struct.pack("=I", mtu)))
 
 
+def set_mac(index: int, mac: str) -> None:
+    """Also where it has that MAC already: the kernel then announces its addresses, as `arp_notify` and `ndisc_notify` say."""
+    packed = bytes.fromhex(mac.replace(":", ""))
+    order(RTM_NEWLINK, IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0) + attribute(IFLA_ADDRESS, packed))
+
+
 def set_alias(index: int, alias: str) -> None:
     order(RTM_NEWLINK, IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0) + attribute(IFLA_IFALIAS, alias.encode()))
 
 
 def set_port(name: str, alias: str) -> None:
-    """A bridge's port as we want it: up, labelled, sending back what comes in by it and belongs there (hairpin mode), and
-    without an IPv6 address of its own, which would talk to the container."""
+    """A bridge's port as we want it: up, labelled, sending back what comes in by it and belongs there (hairpin mode)."""
     port = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
     payload = (
         IFINFO.pack(socket.AF_UNSPEC, 0, 0, IFF_UP, IFF_UP)
@@ -232,9 +236,6 @@ def set_port(name: str, alias: str) -> None:
         + attribute(IFLA_IFALIAS, alias.encode())
         + nested(IFLA_LINKINFO, attribute(IFLA_INFO_SLAVE_KIND, b"bridge\0"), port)
     )
-    if ipv6():
-        mode = attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
-        payload += nested(IFLA_AF_SPEC, nested(socket.AF_INET6, mode))
     order(RTM_NEWLINK, payload)
 
 

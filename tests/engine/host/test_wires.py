@@ -12,7 +12,7 @@ from engine.host.links import KernelLinks
 from engine.host.netns import KernelNetns
 from engine.host.tools import ask, tell
 from engine.model.errors import HostFailed
-from tests.engine.host.wiring import connect, endpoint, network, reaches, ready
+from tests.engine.host.wiring import connect, endpoint, network, reaches
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -178,7 +178,6 @@ async def test_after_the_bridge_was_deleted_cables_are_put_back_and_nothing_insi
     for _ in range(2):
         await links.plug(cable, "web", "web")
         assert await links.look_plug(cable, "web")
-    await ready(links, cable)
     assert await reaches(netns, "web", "172.30.0.1")
     assert await reaches(netns, "web", "fd00:30::1")
     assert "hairpin on" in (await ask("ip", "-d", "link", "show", cable.veth))[1]
@@ -192,7 +191,6 @@ async def test_a_cable_into_a_former_namespace_is_laid_anew(links: KernelLinks, 
     await netns.make("web")
     await links.plug(endpoint(2), "web", "old")
     await links.address(endpoint(2), "web")
-    await ready(links, endpoint(2))
     assert await reaches(netns, "web", "172.30.0.1")
 
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from engine.host import rtnetlink
 from engine.host.links import KernelLinks
 from engine.host.netns import KernelNetns
 from engine.host.tools import ask
@@ -63,22 +62,15 @@ def endpoint(
 
 
 async def connect(netns: KernelNetns, links: KernelLinks, name: str, *cables: Endpoint) -> None:
-    """A container's network, as start makes it: the default route by the first cable. Ready for packets."""
+    """A container's network, as start makes it: the default route by the first cable."""
     await netns.make(name)
     for cable in cables:
         await links.plug(cable, name, owner=name)
         await links.address(cable, name)
     await links.route(cables[0], name)
-    await ready(links, *cables)
-
-
-async def ready(links: KernelLinks, *cables: Endpoint) -> None:
-    """A bridge takes nothing from a port, and sends nothing itself, before the kernel has seen the carriers."""
-    names = {name for cable in cables for name in (cable.bridge, cable.veth)}
-    while not names <= {link.name for link in rtnetlink.links() if link.running}:
-        await links.changed()
 
 
 async def reaches(netns: KernelNetns, name: str, address: str) -> bool:
-    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W1", address)
+    """Within two seconds: one question for the neighbour may be lost while the kernel still sets a new address up."""
+    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W2", address)
     return not code
