@@ -51,6 +51,7 @@ class NftFirewall:
         """The rules, with this network among them. Raises `Unavailable` (no nft), `HostFailed` with nft's words, `Invalid`."""
         await self._put(network.bridge, ruleset.of_network(network))
         async with self._changing:
+            self._chains = self._chains or (await self._list()).chains  # a former engine's are as good
             await self._repair()
             await self._stand_beside(rewrite=True)
 

@@ -149,6 +149,16 @@ async def test_ports_come_and_go_on_a_damaged_table(firewall: NftFirewall, damag
     assert await firewall.look(network())
 
 
+async def test_the_next_engine_puts_back_what_is_flushed(firewall: NftFirewall) -> None:
+    await firewall.make(network())
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    after = NftFirewall("lst0")
+    await after.make(network())
+    await tell("nft", "flush", "ruleset")
+    await after.refresh()
+    assert await after.look(network()) and await after.look_forward(OWNER)
+
+
 async def test_what_somebody_added_to_our_sets_is_left_alone(firewall: NftFirewall) -> None:
     await firewall.make(network())
     await tell("nft", "add element inet longshore-lst0 any4 { tcp . 1 : 172.30.0.9 . 1 }")
