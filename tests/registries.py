@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 UNPACKED = Path(__file__).parents[1] / "build/docker-registry/usr/bin/docker-registry"
 READY = 30.0
@@ -164,11 +165,13 @@ class Passing:
         """Bytes by path."""
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        headers = {name: value for name, value in request.headers.items() if name in ("Accept", "Range")}
-        url = f"http://{self.behind}{request.path_qs}"
-        async with aiohttp.ClientSession() as session, session.request(request.method, url, headers=headers) as got:
-            kept = ("Content-Type", "Content-Range", "Content-Length")
-            told = {name: value for name, value in got.headers.items() if name in kept}
+        url = URL(f"http://{self.behind}{request.path_qs}", encoded=True)
+        headers = {name: value for name, value in request.headers.items() if name not in ("Authorization", "Transfer-Encoding")}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, url, headers=headers, data=await request.read()) as got,
+        ):
+            told = {name: value for name, value in got.headers.items() if name not in ("Date", "Transfer-Encoding")}
             answer = web.StreamResponse(status=got.status, headers=told)
             await answer.prepare(request)
             async for chunk in got.content.iter_any():

@@ -219,6 +219,12 @@ class LongshoreApp(App[None]):
         driver = super().get_driver_class()
         return CountingDriver if driver is LinuxDriver else driver
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """Nothing shines through an opaque screen; Textual takes the one below for visible, and repaints where that changes."""
+        opaque = bool(self._screen_stack) and self.screen.styles.background.a == 1
+        return [] if opaque else super()._background_screens
+
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if type(renderable) is ChopsUpdate:
             renderable = TightUpdate(renderable.chops, renderable.spans, renderable.chop_ends)

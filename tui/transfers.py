@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from itertools import count
@@ -128,7 +129,7 @@ def save(engine: Remote, names: tuple[str, ...], path: Path) -> Work:
     async def work(tell: Tell) -> None:
         partial = path.with_name(path.name + ".partial")
         try:
-            file = await asyncio.to_thread(partial.open, "xb")
+            file = await asyncio.to_thread(_create, partial)
         except FileExistsError as error:
             raise HostFailed(f"cannot save to {path}: {partial} is there already", "remove it, or give another name") from error
         except OSError as error:
@@ -170,6 +171,11 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 yield bytes(held)
                 held.clear()
     yield bytes(held)
+
+
+def _create(path: Path) -> BinaryIO:
+    """Nobody else's to read: an image may hold what is secret."""
+    return open(path, "xb", opener=lambda path, flags: os.open(path, flags, 0o600))
 
 
 def _write(file: BinaryIO, chunk: bytes, path: Path) -> None:

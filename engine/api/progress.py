@@ -14,7 +14,7 @@ from aiohttp import web
 from engine.api import wire
 from engine.api.reply import stream
 from engine.images.progress import Line, Tell
-from engine.model.errors import EngineError
+from engine.model.errors import EngineError, Unauthorized
 
 
 class Feed:
@@ -43,6 +43,15 @@ class Feed:
         self._changed.set()
 
 
+async def _whole(work: asyncio.Task[Any]) -> None:
+    """Wait for work that tells of nothing. A registry's 401 is none of ours: the docker command would wait for a login to be
+    typed, also where nobody types."""
+    try:
+        await work
+    except Unauthorized as error:
+        raise EngineError(error.message, error.hint) from error
+
+
 async def told(request: web.Request, begin: Callable[[Tell], Awaitable[Any]]) -> web.StreamResponse:
     """Do the work and stream what it tells. It is cancelled when the reader goes."""
     feed = Feed()
@@ -51,7 +60,7 @@ async def told(request: web.Request, begin: Callable[[Tell], Awaitable[Any]]) ->
     try:
         lines = await feed.take(work)
         if not lines:
-            await work
+            await _whole(work)
         async with stream(request) as response:
             try:
                 while lines:

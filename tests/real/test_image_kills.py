@@ -12,10 +12,8 @@ import random
 import shutil
 import signal
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -25,7 +23,7 @@ from engine.host.imagedb import ImageDB
 from engine.host.registry import Registries
 from engine.model.errors import EngineError
 from engine.model.status import Status
-from tests.engine.host.archives import digest, entry, saved, tar
+from tests.engine.host.archives import digest, entry, layer_of, saved, tar
 from tests.engine.host.registry.kit import opened, put, repository
 from tests.engines import EngineProcess
 from tests.real.watching import POLITE, run
@@ -128,10 +126,7 @@ def _nothing_else(place: EngineProcess, own: set[str], below: set[str], containe
 @pytest.fixture
 async def layers() -> list[bytes]:
     """Of an image that can run."""
-    with tarfile.open(fileobj=BytesIO(await busybox.archive("amd64"))) as archive:
-        found = next(archive.extractfile(member) for member in archive if member.name.endswith("layer.tar"))
-        assert found
-        return [found.read(), *TOP]
+    return [layer_of(await busybox.archive("amd64")), *TOP]
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ async def test_the_list_tells_what_each_weighs_and_who_uses_it(engine: ScriptedE
         lines = seen(app)
         nginx = next(line for line in lines if "1.27" in line)
         assert "42 MB" in nginx and "32 MB" in nginx and "1 running" in nginx
-        assert "1 stopped" in next(line for line in lines if " app " in line)
+        assert "1 not running" in next(line for line in lines if " app " in line)
         assert "dangling" in next(line for line in lines if "<none>" in line)
         assert on_screen(app, "on disk 57 MB · unique 47 MB · shared 10 MB · reclaimable 10 MB")
         assert size == SMALL or "111111111111" in nginx

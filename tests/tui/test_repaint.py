@@ -17,6 +17,7 @@ from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.panes.details import DetailsPane
 from tui.panes.processes import ProcessesTab
+from tui.screens.images import ImagesScreen
 from tui.view import containers
 from tui.view.figures import Meter
 from tui.view.scene import Scene
@@ -149,3 +150,17 @@ async def test_events_cost_nothing_while_nothing_happens(engine: ScriptedEngine,
         regions = Regions(monkeypatch)
         await pilot.pause(0.5)
         assert [marked for marked in regions.marked if marked[0] == "events"] == []
+
+
+async def test_what_changes_below_a_screen_repaints_nothing(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with dashboard(engine) as (app, pilot):
+        await choose(pilot, app, "web")
+        await pilot.press("I")
+        await until(pilot, lambda: isinstance(app.screen, ImagesScreen) and on_screen(app, "History · busybox"))
+        regions: list[Any] = []
+        monkeypatch.setattr(app.screen, "refresh", lambda *marked, **how: regions.append(marked))
+        before = app.scene
+        engine.publish(sampled(sample(engine.find("web").id, cpu=50.0), cpu=90.0))
+        await until(pilot, lambda: app.scene is not before)
+        await pilot.pause(0.2)
+        assert regions == []

@@ -9,7 +9,7 @@ from typing import IO, Any, Final, Protocol
 from tui.view.figures import size
 from tui.view.text import clean, shorten
 
-BAR: Final = 30
+BAR: Final = 24
 """Cells of a bar."""
 
 Told = Mapping[str, Any]
@@ -80,4 +80,4 @@ def _text(told: Told) -> str:
     if not total:
         return f"{text}  {size(current)}"
     full = min(BAR, current * BAR // total)
-    return f"{text:<33}  {'█' * full}{'░' * (BAR - full)}  {size(current)} of {size(total)}"
+    return f"{text:<26}  {'█' * full}{'░' * (BAR - full)}  {size(current)} of {size(total)}"

@@ -12,11 +12,13 @@ from engine.client import Client
 from engine.model.errors import Invalid
 from tui.cli.group import longshore, verb
 from tui.cli.images import image
-from tui.cli.lists import as_json, filter_option, form_option, say, table
+from tui.cli.lists import as_json, form_option, say, table
+from tui.cli.options import PAIR
 from tui.view.figures import size
 
 Filters = tuple[tuple[str, str], ...]
 
+_filter = click.option("--filter", "filters", type=PAIR, multiple=True, help="Only those with KEY=VALUE.")
 _force = click.option("-f", "--force", is_flag=True, help="Do not ask first.")
 
 
@@ -32,7 +34,7 @@ def system() -> None:
 
 @verb("prune", group=container)
 @_force
-@filter_option
+@_filter
 async def containers_prune(client: Client, force: bool, filters: Filters) -> None:
     """Remove all containers that do not run."""
     if _sure("This will remove all stopped containers.", force):
@@ -42,7 +44,7 @@ async def containers_prune(client: Client, force: bool, filters: Filters) -> Non
 @verb("prune", group=image)
 @click.option("-a", "--all", "every", is_flag=True, help="All that no container is made from, not only the nameless.")
 @_force
-@filter_option
+@_filter
 async def images_prune(client: Client, every: bool, force: bool, filters: Filters) -> None:
     """Remove images without a name, or all that are not used."""
     what = "all images without at least one container associated to them" if every else "all dangling images"
@@ -53,7 +55,7 @@ async def images_prune(client: Client, every: bool, force: bool, filters: Filter
 @verb("prune", group=system)
 @click.option("-a", "--all", "every", is_flag=True, help="All images that no container is made from, not only the nameless.")
 @_force
-@filter_option
+@_filter
 async def system_prune(client: Client, every: bool, force: bool, filters: Filters) -> None:
     """Remove containers that do not run, and the images that are not used then."""
     what = "all images without at least one container associated to them" if every else "all dangling images"

@@ -199,7 +199,7 @@ class ImageDeeds(Screen[None]):
         entry = self._ready()
         if entry is None:
             return
-        question = images.question(entry, self.table.weights)
+        question = images.question(self.longshore.scene, entry, self.table.weights)
         command = self._docker("rmi", entry.target)
         if await self.longshore.push_screen_wait(Confirm("Remove", question, "Remove", command)):
             await self._remove(entry)
@@ -254,7 +254,8 @@ class ImageDeeds(Screen[None]):
 
 
 def _removed(told: list[dict[str, str]]) -> str:
-    names, gone = (sum(key in line for line in told) for key in ("Untagged", "Deleted"))
+    gone = any("Deleted" in line for line in told)
+    names = sum("@" not in line.get("Untagged", "@") for line in told)
     return f"{names} name{'s'[: names != 1]} gone" + (", and the image" if gone else "; the image stays")
 
 

@@ -146,7 +146,7 @@ def _used(entry: Entry, now: datetime) -> Span:
     if entry.running:
         among = "" if entry.running == entry.containers else f" of {entry.containers}"
         return Span(f"{entry.running}{among} running", "good")
-    return Span(f"{entry.containers} stopped" if entry.containers else "-", "" if entry.containers else "dim")
+    return Span(f"{entry.containers} not running" if entry.containers else "-", "" if entry.containers else "dim")
 
 
 def _tag(entry: Entry, now: datetime) -> Span:
@@ -266,11 +266,15 @@ def removal(rows: Sequence[Entry], weights: Weights) -> tuple[tuple[Item, ...], 
     return items, weights.freed(gone)
 
 
-def question(entry: Entry, weights: Weights) -> str:
-    """What is lost when it is removed."""
+def question(scene: Scene, entry: Entry, weights: Weights) -> str:
+    """What is lost when it is removed, and who might mind."""
     others = left(entry.image, {entry.name})
     if entry.name and others:
         return f"Take the name {entry.name} away? The image stays, it is also called {', '.join(others)}. Nothing is freed."
+    users = [f"{row.name} ({row.status})" for row in scene.world.containers.values() if row.image_id == entry.image.id]
+    if users:
+        more = f" and {len(users) - 3} more" if len(users) > 3 else ""
+        return f"Remove {entry.target}? Containers were made from it: {', '.join(users[:3])}{more}."
     kept = entry.image.size - entry.unique
     stays = f"; {size(kept)} stay, other images stand on them" if kept else ""
     return f"Remove {entry.target}? That frees {size(entry.unique)}{stays}."

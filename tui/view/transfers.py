@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tui.view.figures import size
-from tui.view.text import GAP, Line, Span, clean, line, pad, shorten, wrap
+from tui.view.text import GAP, Line, Span, clean, line, pad, shorten, shorten_left, wrap
 
 _DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
 """How the status of a layer begins that needs nothing more (Docker Engine API, `ImageCreate` and `ImagePush`)."""
@@ -83,7 +83,7 @@ def summary(transfers: Sequence[Transfer]) -> Span:
         name = f"{len(alive)} images"
     else:
         done, count = alive[0].layers
-        name = shorten(alive[0].name, 24) + (f" {done}/{count}" if count else "")
+        name = shorten_left(alive[0].name, 24) + (f" {done}/{count}" if count else "")
     arrows = "".join(sorted({ARROWS[transfer.verb] for transfer in alive}))
     moved = sum(transfer.bytes for transfer in alive)
     return Span(f"{arrows} {name}{f' {size(moved)}' if moved else ''}", "accent")

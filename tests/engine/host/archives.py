@@ -64,7 +64,7 @@ def oci(layers: list[bytes], name: str) -> bytes:
 
 
 def platforms(images: dict[str, bytes], name: str, kind: str = "application/vnd.oci.image.config.v1+json") -> bytes:
-    """An OCI image layout with one image for several platforms: config's architecture -> its one layer. `kind`: of the configs."""
+    """An OCI image layout with one image for several platforms: architecture -> the one layer. `kind`: of the configs."""
     blobs: dict[str, bytes] = {}
 
     def blob(data: bytes, kind: str) -> dict[str, Any]:
@@ -89,6 +89,14 @@ def platforms(images: dict[str, bytes], name: str, kind: str = "application/vnd.
     index = {"manifests": [blob(inner, "index.v1+json") | {"annotations": {"io.containerd.image.name": name}}]}
     files = [entry("blobs/" + each.replace(":", "/"), data) for each, data in blobs.items()]
     return tar(*files, entry("index.json", json.dumps(index).encode()))
+
+
+def layer_of(archive: bytes) -> bytes:
+    """The tar of the one layer of a saved image."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        found = next(members.extractfile(member) for member in members if member.name.endswith("layer.tar"))
+        assert found
+        return found.read()
 
 
 async def stream(data: bytes, size: int = 4000) -> AsyncIterator[bytes]:
