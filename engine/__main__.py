@@ -17,7 +17,8 @@ import psutil
 from engine import __version__
 from engine.api.server import serving, vacant
 from engine.config import Config, parse
-from engine.core import Defaults, Engine
+from engine.core import Engine
+from engine.defaults import Defaults
 from engine.doctor import doctor
 from engine.host import Facts, Host
 from engine.host.real import RealHost

@@ -14,8 +14,7 @@ from functools import partial
 from signal import SIGKILL
 from typing import Any, TypeVar
 
-from msgspec import Struct
-
+from engine.defaults import DEFAULTS, Defaults
 from engine.events import Events
 from engine.flow.hub import Hub
 from engine.flow.ledger import Ledger
@@ -30,15 +29,14 @@ from engine.images.upkeep import Upkeep
 from engine.lesson import Lesson, lay_out
 from engine.model.container import Container, Probe, from_disk, to_disk
 from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFound
-from engine.model.frames import Changed, Frame, Gone, ImagesChanged, NetworksChanged, StepMoved
+from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Move, Plan, Run
-from engine.model.settings import LogConfig
 from engine.model.status import NetworkVerb, Status, Verb
 from engine.model.world import ContainerRow
 from engine.names import Directory
-from engine.network_verbs import NetworkVerbs, look
+from engine.network_verbs import NetworkVerbs
 from engine.networks import Networks
 from engine.operations.create import create, identify, settle
 from engine.operations.restart import to_be_started
@@ -56,19 +54,6 @@ T = TypeVar("T")
 
 GOODBYE_SECONDS = 15.0
 """How long an ending engine waits when none of its operations gets anywhere."""
-
-
-class Defaults(Struct, frozen=True, kw_only=True):
-    """What the configuration says about containers."""
-
-    log: LogConfig = LogConfig(type="json-file")
-    live_restore: bool = True
-    """Containers outlive the engine."""
-    shutdown_timeout: float = 15.0
-    """Seconds all containers together get to end, where none of them asks for more."""
-
-
-DEFAULTS = Defaults()
 
 
 class Engine:
@@ -326,9 +311,9 @@ class Engine:
 
     async def _idle(self, id: str) -> None:
         while (c := self.ledger.get(id)) and moving(c):
-            await self._change()
+            await self.change()
 
-    async def _change(self) -> None:
+    async def change(self) -> None:
         """Wait until some record has changed."""
         await self._changed.wait()
 
@@ -358,12 +343,6 @@ class Engine:
 
     async def refresh_images(self) -> None:
         self.hub.publish(ImagesChanged(images={image.id: image_row(image) for image in await self.images()}))
-
-    async def refresh_networks(self) -> None:
-        """Tell of the networks as the kernel has them now."""
-        rows = {n.name: await look(self.host, n) for n in self.networks.all.values()}
-        if rows != self.hub.world.networks:
-            self.hub.publish(NetworksChanged(networks=rows))
 
     async def _moved(self, action: str, image: Image, reference: Reference) -> None:
         """An image has come from a registry, or gone to one."""

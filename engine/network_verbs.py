@@ -8,6 +8,7 @@ from engine.flow.step import Operation
 from engine.host import Host
 from engine.lesson import Lesson, lay_out
 from engine.model.errors import Conflict
+from engine.model.frames import NetworksChanged
 from engine.model.interface import Done, Params
 from engine.model.network import Network
 from engine.model.run import Plan, Run
@@ -49,6 +50,13 @@ class NetworkVerbs:
         lesson.task = engine.spawn(self._run(verb, n, lesson))
         return await lesson.plan()
 
+    async def refresh(self) -> None:
+        """Tell of the networks as the kernel has them now."""
+        engine = self._engine
+        rows = {n.name: await look(engine.host, n) for n in engine.networks.all.values()}
+        if rows != engine.hub.world.networks:
+            engine.hub.publish(NetworksChanged(networks=rows))
+
     async def _meant(self, verb: NetworkVerb, target: str, params: Params) -> Network:
         networks = self._engine.networks
         return await networks.new(params.get("body")) if verb is NetworkVerb.CREATE else networks.find(target)
@@ -62,7 +70,7 @@ class NetworkVerbs:
             await engine.networks.run(operation, n, lesson)
         finally:
             engine.lessons.pop(n.id, None)
-            await engine.refresh_networks()
+            await self.refresh()
         action = "create" if verb is NetworkVerb.CREATE else "destroy"
         engine.events.publish("network", action, n.id, {"name": n.name, "type": n.driver})
 

@@ -56,7 +56,7 @@ class Missing:
             await self._round(alive)
 
     async def _round(self, alive: Iterable[Container]) -> None:
-        await self.engine.refresh_networks()
+        await self.engine.network_verbs.refresh()
         self._take(alive)
         there = await sighted(self.host)
         await self._look_closer()

@@ -114,8 +114,8 @@ async def test_modes_and_files(docker: Docker) -> None:
     assert "192.0.2.7\tdb" in files and files.endswith("nameserver 192.0.2.9\nsearch example.org\noptions rotate")
     linked = await docker.good("run", "--rm", "--link", "web:alias", "busybox", "wget", "-qO-", "http://alias/")
     assert linked == "web"
-    for options in (("--network", "host", "--link", "web:a"), ("--network", "container:web", "--hostname", "x")):
-        assert (await docker("run", "--rm", *options, "busybox", "true")).code == 125
+    for together in (("--network", "host", "--link", "web:a"), ("--network", "container:web", "--hostname", "x")):
+        assert (await docker("run", "--rm", *together, "busybox", "true")).code == 125
 
 
 async def test_published_ports(docker: Docker, place_engine: Callable[[], EngineProcess]) -> None:

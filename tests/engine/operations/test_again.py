@@ -38,7 +38,7 @@ async def run(engine: Engine, policy: str, most: int = 0, **body: Any) -> None:
 async def until(engine: Engine, status: Status) -> None:
     async with asyncio.timeout(5):
         while engine.resolve("web").status is not status:
-            await engine._change()
+            await engine.change()
     await settle(engine)
 
 
