@@ -19,7 +19,7 @@ from engine.recovery import recover
 from tests.engine.faults import Faults
 
 BODY = {"Image": "busybox", "Cmd": ["sleep", "1000"]}
-WIRED = BODY | {"HostConfig": {"NetworkMode": "back", "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}
+WIRED = BODY | {"HostConfig": {"NetworkMode": "back", "PortBindings": {"80/tcp": [{}]}}}
 """The same on a network of its own, with a published port. `world_in` has the networks `back` and `front`."""
 
 

@@ -19,6 +19,7 @@ from engine.host.simulated import simulated
 from engine.host.simulated_world import SimulatedWorld
 from engine.model.errors import CannotRun, NotFound
 from engine.model.interface import Done
+from engine.model.network import NAME
 from engine.model.run import Way
 from engine.model.status import Status, Verb
 from engine.monitor.exits import Exits
@@ -52,6 +53,9 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     engine = Engine(host, networks)
     Exits(engine)
     await recover(engine)
+    for name in ("back", "front"):
+        options = {NAME: f"{host.facts.bridge}{name[0]}"}
+        await engine.do("create_network", "", {"body": {"Name": name, "Options": options}})
     yield engine
     for c in list(engine.ledger.records.values()):
         await engine.do(Verb.REMOVE, c.id, {"force": True})
