@@ -31,7 +31,9 @@ async def network(docker: Docker, name: str, *options: str) -> dict[str, Any]:
 
 
 async def serving(docker: Docker, name: str, *options: str) -> None:
-    await docker.good("run", "-d", "--name", name, "--hostname", name, *options, "busybox", "sh", "-c", SERVE)
+    await docker.good(
+        "run", "-d", "--stop-signal", "KILL", "--name", name, "--hostname", name, *options, "busybox", "sh", "-c", SERVE
+    )
     for _ in range(100):
         if (await docker("exec", name, "wget", "-qO-", "http://127.0.0.1/")).code == 0:
             return
@@ -70,7 +72,21 @@ async def test_the_verbs(docker: Docker) -> None:
         assert said.code == 1 and word in said.err, (command, said)
     assert (await docker.good("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}")) == "front"
     assert (await docker.good("network", "ls", "--filter", "label=a=c", "--format", "{{.Name}}")) == ""
-    await docker.good("run", "-d", "--name", "web", "--network", "front", "--ip", "172.31.77.9", "busybox", "sleep", "1000")
+    await docker.good(
+        "run",
+        "-d",
+        "--stop-signal",
+        "KILL",
+        "--name",
+        "web",
+        "--network",
+        "front",
+        "--ip",
+        "172.31.77.9",
+        "busybox",
+        "sleep",
+        "1000",
+    )
     said = await docker("run", "--rm", "--network", "front", "--ip", "172.31.77.9", "busybox", "true")
     assert said.code == 125 and "Address already in use" in said.err
     containers = json.loads(await docker.good("network", "inspect", "front"))[0]["Containers"]
