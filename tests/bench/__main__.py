@@ -21,6 +21,7 @@ from tests.bench.images import images
 from tests.bench.life import life
 from tests.bench.logs import logs
 from tests.bench.peer import Missing
+from tests.bench.pulls import pulls
 from tests.leftovers import MARK
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
@@ -33,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "freezer": freezer,
     "files": files,
     "images": images,
+    "pulls": pulls,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 
