@@ -49,7 +49,7 @@ ZEROS = bytes(CHUNK)
 REFUSED, TOO_MANY = 200, 201
 MEMORY = 1 << 30
 """Bytes of address space: more than any layer needs, and no more than a host can spare."""
-NICE = 10
+NICE = 5
 """Who talks with the engine meanwhile goes first."""
 LOOK = 5000
 """Entries between two looks at how many files the disk still takes."""
