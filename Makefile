@@ -26,7 +26,7 @@ soak: setup ## Live through thousands of containers and kill -9, and look for wh
 bench: setup | $(PEER) $(STORE) ## Measure beside Debian's dockerd, in the same run
 	$(BIN)/python -m tests.bench
 
-screenshots: setup ## Take the pictures of the README from the running program
+screenshots: setup | $(STORE) ## Take the pictures of the README from the running program
 	$(BIN)/python -m screenshots.make
 
 lint: setup ## Only the linters, the types and the borders between packages

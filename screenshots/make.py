@@ -7,9 +7,11 @@ file systems where an engine keeps its things, so that the pictures show the pat
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,10 +22,14 @@ from textual.pilot import Pilot
 
 from engine.client import Client
 from engine.model.errors import EngineError
+from tests.registries import DebianRegistry, Passing, Server
 from tui import background
 from tui.app import LongshoreApp
 from tui.panes.details import DetailsPane
 from tui.panes.logs import LogsTab
+from tui.screens.compare import CompareScreen
+from tui.screens.files import FilesScreen
+from tui.screens.images import ImagesScreen
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
 
@@ -74,6 +80,20 @@ CONTAINERS = {
     "job-17": container("echo done"),
     "shop": container(QUIET),
 }
+IMAGES = {
+    "shop:1.4": ("busybox", "mkdir -p /srv/shop/media; dd if=/dev/urandom of=/srv/shop/media/catalogue bs=1M count=18; "
+                 "echo 'theme = light' >/srv/shop/shop.conf; dd if=/dev/urandom of=/tmp/build.log bs=1M count=6"),
+    "shop:1.5": ("shop:1.4", "rm /tmp/build.log; echo 'theme = dark' >/srv/shop/shop.conf; "
+                 "dd if=/dev/urandom of=/srv/shop/media/posters bs=1M count=4"),
+    "shop:1.6": ("shop:1.4", "echo 'theme = system' >/srv/shop/shop.conf; rm -r /srv/shop/media; mkdir /srv/shop/media; "
+                 "echo soon >/srv/shop/media/index.txt"),
+    "": ("busybox", "dd if=/dev/urandom of=/notes bs=1M count=2"),
+    "archive:2025": ("busybox", "mkdir /data; dd if=/dev/urandom of=/data/orders bs=1M count=30"),
+}  # fmt: skip
+"""What images are committed from: a base, and a script. The empty name has none in the end."""
+CHANGED = "echo 'theme = dark' >/srv/shop/shop.conf; rm /tmp/build.log; mkdir /srv/shop/cart; echo 7 >/srv/shop/cart/4711"
+SLOWLY = 0.04
+"""Seconds before each piece of a body, for the picture of a pull."""
 LATER = ("mail", "shop")
 """Started when their pictures are taken."""
 
@@ -104,11 +124,15 @@ def main() -> None:
 
 
 async def pictures() -> None:
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a registry complains of a pull that is given up
     await asyncio.to_thread(background.ensure, background.SOCKET)
     try:
         async with Client(background.SOCKET) as engine:
             await populate(engine)
-            await photograph(engine)
+            with tempfile.TemporaryDirectory() as directory:
+                async with DebianRegistry(Path(directory)) as registry, Server(Passing(registry.name, SLOWLY)) as slow:
+                    await make_images(engine, registry.name)
+                    await photograph(engine, f"{slow.name}/museum/archive:2025")
     finally:
         pid = background.listener(background.SOCKET)
         async with Client(background.SOCKET) as engine:
@@ -131,7 +155,26 @@ async def populate(engine: Client) -> None:
     await engine.do("pause", "db")
 
 
-async def photograph(engine: Client) -> None:
+async def make_images(engine: Client, registry: str) -> None:
+    """Images with layers that are worth a look; one of them only in the registry."""
+    for name, (base, script) in IMAGES.items():
+        repository, _, tag = name.partition(":")
+        await engine.create({"Image": base, "Cmd": ["sh", "-c", script]}, "build")
+        await engine.do("start", "build")
+        await engine.wait("build")
+        await engine.commit("build", repository=repository, tag=tag)
+        await engine.do("remove", "build")
+    there = f"{registry}/museum/archive:2025"
+    await engine.image_tag("archive:2025", there)
+    async for _ in engine.push(there):
+        pass
+    for name in (there, "archive:2025"):
+        await engine.image_remove(name)
+    await engine.create({"Image": "shop:1.5", "Cmd": ["sh", "-c", f"{CHANGED}; {QUIET}"], "StopSignal": "SIGKILL"}, "kiosk")
+    await engine.do("start", "kiosk")
+
+
+async def photograph(engine: Client, far: str) -> None:
     app = LongshoreApp(engine)
     async with app.run_test(size=SIZE) as pilot:
         front = app.screen
@@ -148,6 +191,8 @@ async def photograph(engine: Client) -> None:
         await logs(pilot, front)
         await explain(pilot, front)
         await over(pilot, front, "E", "events")
+        await layers(pilot, front)
+        await images(pilot, front, far)
         await lesson(pilot, front)
 
 
@@ -185,6 +230,48 @@ async def explain(pilot: Pilot[None], front: MainScreen) -> None:
     await select(pilot, front, "mail")
     await until(pilot, lambda: bool(front.row and front.row.restart_at and front.row.restarts > 4))
     await over(pilot, front, "x", "explain")
+
+
+async def layers(pilot: Pilot[None], front: MainScreen) -> None:
+    """The pile of a container over the whole screen, and its files: what is hidden, and by which layer."""
+    app = front.longshore
+    await select(pilot, front, "kiosk")
+    await pilot.press("2", "plus")
+    await pilot.pause(2)
+    shoot(app, "layers")
+    await pilot.press("plus", "1", "f")
+    await until(pilot, lambda: isinstance(app.screen, FilesScreen) and len(app.screen.changes) > 0)
+    for name in ("srv", "shop", "tmp"):
+        await pilot.press("slash", *name, "enter", "right")
+        await pilot.pause(0.5)
+    await pilot.press("slash", *"shop.conf", "enter")
+    await pilot.pause(1)
+    shoot(app, "files")
+    await leave(pilot, front)
+
+
+async def images(pilot: Pilot[None], front: MainScreen, far: str) -> None:
+    """The images while one comes, and two of them compared."""
+    app = front.longshore
+    await pilot.press("I")
+    await until(pilot, lambda: isinstance(app.screen, ImagesScreen) and app.screen.entry is not None)
+    screen = app.screen
+    assert isinstance(screen, ImagesScreen)
+    await pilot.press("slash", *"shop", "enter", "g", "j", "space", "space", "equals_sign")
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.found is not None)
+    shoot(app, "compare")
+    await pilot.press("escape", "u", "g", "j", "escape")
+    await pilot.press("p", *far, "enter")
+    await until(pilot, lambda: any(moving.bytes > 20_000_000 for moving in app.transfers.running))
+    shoot(app, "images")
+    await pilot.press("escape", "escape")
+    await leave(pilot, front)
+
+
+async def leave(pilot: Pilot[None], front: MainScreen) -> None:
+    while front.longshore.screen is not front:
+        await pilot.press("q")
+        await pilot.pause(0.1)
 
 
 async def lesson(pilot: Pilot[None], front: MainScreen) -> None:
@@ -225,7 +312,7 @@ async def open_tab(pilot: Pilot[None], front: MainScreen, name: str, label: str)
 async def select(pilot: Pilot[None], front: MainScreen, name: str) -> None:
     """Walk the table from the top down to a container."""
     await pilot.press("g")
-    for _ in CONTAINERS:
+    for _ in front.longshore.scene.world.containers:
         await pilot.pause()
         if front.row and front.row.name == name:
             return

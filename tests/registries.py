@@ -14,6 +14,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from engine.host.netns import inside
+
 UNPACKED = Path(__file__).parents[1] / "build/docker-registry/usr/bin/docker-registry"
 READY = 30.0
 
@@ -35,6 +37,9 @@ def free_port() -> int:
 class DebianRegistry:
     """A registry in a directory. `auth`: YAML of its config; `certificate`: files of a certificate and its key."""
 
+    namespace = ""
+    """Path of the network namespace whose loopback it is at; empty: ours."""
+
     def __init__(self, directory: Path, auth: str = "", certificate: tuple[Path, Path] | None = None) -> None:
         self.directory, self.auth, self.certificate = directory, auth, certificate
         self.port = free_port()
@@ -49,6 +54,7 @@ class DebianRegistry:
         config.write_text(CONFIG.format(here=self.directory, port=self.port, tls=tls, auth=self.auth))
         with log.open("ab") as file:
             self.process = await asyncio.create_subprocess_exec(
+                *(("nsenter", f"--net={self.namespace}") if self.namespace else ()),
                 *(str(UNPACKED), "serve", str(config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=file,
@@ -56,7 +62,7 @@ class DebianRegistry:
                 env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
             )
         async with asyncio.timeout(READY):
-            while not self._answers():
+            while not (inside(self.namespace, self._answers) if self.namespace else self._answers()):
                 assert self.process.returncode is None, log.read_text()
                 await asyncio.sleep(0.01)
         return self
@@ -157,10 +163,13 @@ class Front:
 
 
 class Passing:
-    """A handler before a registry that passes everything on, and counts the bytes of blobs."""
+    """A handler before a registry that passes everything on, and counts the bytes of blobs.
 
-    def __init__(self, behind: str) -> None:
-        self.behind = behind
+    `pause`: seconds before each piece of a body, for a line as slow as wanted.
+    """
+
+    def __init__(self, behind: str, pause: float = 0.0) -> None:
+        self.behind, self.pause = behind, pause
         self.served: dict[str, int] = {}
         """Bytes by path."""
 
@@ -175,6 +184,7 @@ class Passing:
             answer = web.StreamResponse(status=got.status, headers=told)
             await answer.prepare(request)
             async for chunk in got.content.iter_any():
+                await asyncio.sleep(self.pause)
                 await answer.write(chunk)
                 self.served[request.path] = self.served.get(request.path, 0) + len(chunk)
             return answer

@@ -158,4 +158,3 @@ class Demo:
 def _short(line: str) -> str:
     """Ids as people say them: the first twelve digits."""
     return ID.sub(r"\1…", line)
-

@@ -30,7 +30,7 @@ from engine.host.disk import (
     write_file,
 )
 from engine.host.imageconfig import image_of
-from engine.host.layers import LayerStore, content_size
+from engine.host.layers import LayerStore
 from engine.host.records import REMOVING
 from engine.host.syscalls import syncfs
 from engine.host.unpack import outlive
@@ -156,11 +156,10 @@ class ImageDB:
     def split_of(self, chain_id: str) -> str:
         return os.path.join(self._layer(chain_id), TAR_SPLIT)
 
-    def commit_layer(self, cache_id: str, diff_id: str, parent_chain: str) -> ImageLayer:
+    def commit_layer(self, cache_id: str, diff_id: str, size: int, parent_chain: str) -> ImageLayer:
         """The layer lasts; or the one that came first, where somebody else has committed the same meanwhile."""
         chain_id = chain_ids((parent_chain, diff_id))[-1] if parent_chain else diff_id
         pending = os.path.join(self._pending, cache_id)
-        size, _ = content_size(self.layers.diff(cache_id))
         for name, text in {"cache-id": cache_id, "diff": diff_id, "parent": parent_chain, "size": str(size)}.items():
             if text:
                 write_file(os.path.join(pending, name), text.encode(), 0o644)

@@ -23,7 +23,7 @@ from engine.host.inflate import Inflater
 from engine.host.saving import Saved, save
 from engine.host.threads import long
 from engine.host.tools import doing
-from engine.host.unpack import CHUNK, in_thread, no_room, room, streamed, to_the_end, together, unpack
+from engine.host.unpack import CHUNK, Unpacked, in_thread, no_room, room, streamed, to_the_end, together, unpack
 from engine.model.errors import EngineError, Invalid, NotFound
 from engine.model.image import Image, ImageLayer, chain_ids
 from engine.spec import references
@@ -58,13 +58,16 @@ class ImageStore:
         await self._ready()
         with doing("load the archive"):
             await long(make_directories, self._scratch, 0o700)
-            # A file without a name: a crash leaves nothing of it.
-            with tempfile.TemporaryFile(dir=self._scratch) as file:
+            # A file without a name: a crash leaves nothing of it. To close it frees gigabytes, and takes its time.
+            file: IO[bytes] = await long(tempfile.TemporaryFile, dir=self._scratch)
+            try:
                 await _spool(archive, file, self._scratch)
                 opened = await long(Archive, file, Platform("linux", self._facts.architecture))
                 for packed in await long(opened.images):
                     for line in await self._take_in(opened, file.fileno(), packed, progress):
                         yield line
+            finally:
+                await to_the_end(long(file.close))
 
     async def make_busybox(self) -> Image:
         await self._ready()
@@ -124,8 +127,8 @@ class ImageStore:
             below = (await long(self._db.read_layer, parent)).cache_id if parent else ""
             cache_id = await to_the_end(long(self._db.begin_layer, below))
             try:
-                digest = await self._unpack(cache_id, diff_id, chunks, report, what)
-                return await to_the_end(long(self._db.commit_layer, cache_id, digest, parent))
+                done = await self._unpack(cache_id, diff_id, chunks, report, what)
+                return await to_the_end(long(self._db.commit_layer, cache_id, done.digest, done.size, parent))
             finally:
                 await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
@@ -274,29 +277,31 @@ class ImageStore:
             async with gate:
                 region = await long(archive.layer, name)
                 report = partial(_report, progress, diff_id, region.size) if progress else None
-                await self._unpack(cache_id, diff_id, _read(fd, region), report, f"the layer {name}")
+                sizes[cache_id] = (await self._unpack(cache_id, diff_id, _read(fd, region), report, f"the layer {name}")).size
 
         begun: list[str] = []
+        sizes: dict[str, int] = {}
         try:
             below = (await long(self._db.read_layer, parent)).cache_id if parent else ""
             for _ in missing:
                 begun.append(await to_the_end(long(self._db.begin_layer, begun[-1] if begun else below)))
             await _all([take(*each, cache_id) for each, cache_id in zip(missing, begun, strict=True)])
             for (_, diff_id), cache_id in zip(missing, begun, strict=True):
-                parent = (await to_the_end(long(self._db.commit_layer, cache_id, diff_id, parent))).chain_id
+                layer = await to_the_end(long(self._db.commit_layer, cache_id, diff_id, sizes[cache_id], parent))
+                parent = layer.chain_id
         finally:
             for cache_id in begun:
                 await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
     async def _unpack(
         self, cache_id: str, diff_id: str, chunks: AsyncIterator[bytes], report: Callable[[int], None] | None, what: str
-    ) -> str:
-        """Unpack a pending layer; its DiffID."""
+    ) -> Unpacked:
+        """Unpack a pending layer."""
         with doing(f"unpack {what}"):
-            digest = await unpack(chunks, self._db.layers.diff(cache_id), self._db.split_file(cache_id), what, report)
-        if diff_id and digest != diff_id:
-            raise Invalid(f"cannot load {what}: its content is {digest}, the image's config says {diff_id}")
-        return digest
+            done = await unpack(chunks, self._db.layers.diff(cache_id), self._db.split_file(cache_id), what, report)
+        if diff_id and done.digest != diff_id:
+            raise Invalid(f"cannot load {what}: its content is {done.digest}, the image's config says {diff_id}")
+        return done
 
     async def _name(self, names: dict[str, str]) -> None:
         """Give names to images, and take those away that are given to none. Under the lock."""

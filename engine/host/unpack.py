@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from humanize import naturalsize
+from msgspec import Struct
 
 from engine.host import tarsplit
 from engine.host.disk import write_all
@@ -36,10 +37,17 @@ _threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="unpack")
 """They wait for children and must not keep other long work waiting."""
 
 
+class Unpacked(Struct, frozen=True):
+    digest: str
+    """Of the tar."""
+    size: int
+    """Bytes of the files."""
+
+
 async def unpack(
     chunks: AsyncIterator[bytes], directory: str, split: str, what: str, report: Callable[[int], None] | None = None
-) -> str:
-    """Unpack a layer; the digest of its tar. `split`: the file that keeps what is no file's content (`tarsplit.py`).
+) -> Unpacked:
+    """Unpack a layer. `split`: the file that keeps what is no file's content (`tarsplit.py`).
 
     Raises `Invalid` for what no layer can be, `HostFailed` for what the host refuses. Both name `what`, and the entry.
     """
@@ -62,7 +70,7 @@ async def unpack(
             if report:
                 report(taken)
         digest = await to_the_end(in_thread(feed.end), partial(_kill, child))
-        _, err = await asyncio.shield(said)
+        out, err = await asyncio.shield(said)
     except BaseException:
         _kill(child)
         raise
@@ -71,7 +79,7 @@ async def unpack(
         await to_the_end(_ended(said))
     if child.returncode:
         raise _refusal(what, child, err.decode(errors="replace").strip(), feed)
-    return digest
+    return Unpacked(digest, int(out))
 
 
 def outlive(split: str) -> None:
@@ -188,6 +196,7 @@ async def _start(directory: str, split: str, reading: int) -> Process:
                 sys.executable,
                 *("-I", "-X", "utf8", UNTAR, directory, str(kept)),
                 stdin=reading,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(kept,),
             )

@@ -6,9 +6,11 @@ What does not become a file's content (headers, padding, whatever follows the ar
 tar-split does it: gzipped JSON lines, from which and from the files the very same tar can be put together again. `type` 2 is a
 piece of the tar, base64; `type` 1 a file whose content comes here, `size` bytes of it.
 
-Exit codes: 0; 200 when the layer cannot be right; else the errno of what the host refused. Either with a sentence that names
-the entry on standard error. It chroots into the directory before it reads a byte, so that no name and no symlink in the layer
-can lead out. The whole input is read to its end, whatever follows the archive.
+On standard output it says how many bytes the files have.
+
+Exit codes: 0; 200 when the layer cannot be right, 201 when the disk takes no more files; else the errno of what the host
+refused. All but 0 with a sentence that names the entry on standard error. It chroots into the directory before it reads a byte,
+so that no name and no symlink in the layer can lead out. The whole input is read to its end, whatever follows the archive.
 
 Deletions come as `.wh.<name>` and `.wh..wh..opq` (OCI image-spec, layer.md, "Whiteouts") and become what overlayfs knows: a
 character device 0:0, and the attribute `trusted.overlay.opaque`. They speak of the layers below alone.
@@ -47,6 +49,8 @@ ZEROS = bytes(CHUNK)
 REFUSED, TOO_MANY = 200, 201
 MEMORY = 1 << 30
 """Bytes of address space: more than any layer needs, and no more than a host can spare."""
+NICE = 5
+"""Who talks with the engine meanwhile goes first."""
 LOOK = 5000
 """Entries between two looks at how many files the disk still takes."""
 SPARE = 20
@@ -343,6 +347,24 @@ def make_way(path: str) -> None:
         os.unlink(path)
 
 
+def size(directory: str) -> int:
+    """Bytes of the files below; several names of one file count once."""
+    total = 0
+    met: set[int] = set()
+    below = [directory]
+    while below:
+        with os.scandir(below.pop()) as found:
+            for each in found:
+                if each.is_dir(follow_symlinks=False):
+                    below.append(each.path)
+                    continue
+                own = each.stat(follow_symlinks=False)
+                if own.st_nlink == 1 or own.st_ino not in met:
+                    met.add(own.st_ino)
+                    total += own.st_size
+    return total
+
+
 def write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
@@ -350,6 +372,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def main(directory: str, split: int) -> int:
+    os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.umask(0)
     os.chroot(directory)
@@ -362,6 +385,7 @@ def main(directory: str, split: int) -> int:
             tape = Tape(stream, Split(split))
             Unpacker().unpack(tape)
             tape.end()
+        print(size("."))
     except (Refused, TooMany) as error:
         print(error, file=sys.stderr)
         return REFUSED if isinstance(error, Refused) else TOO_MANY

@@ -22,6 +22,7 @@ from tests.bench.life import life
 from tests.bench.logs import logs
 from tests.bench.names import names
 from tests.bench.peer import Missing
+from tests.bench.pulls import pulls
 from tests.leftovers import MARK
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
@@ -35,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "files": files,
     "images": images,
     "names": names,
+    "pulls": pulls,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 

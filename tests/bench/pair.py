@@ -17,6 +17,9 @@ from tests.engines import EngineProcess
 class Pair:
     ours: EngineProcess
     peer: Dockerd
+    own: Namespace
+    """Ours."""
+    other: Namespace
 
 
 @asynccontextmanager
@@ -24,7 +27,7 @@ async def pair() -> AsyncIterator[Pair]:
     """longshored and dockerd, each with a network namespace and a containerd of its own. Both are gone afterwards."""
     tag, place = secrets.token_hex(3), Path(tempfile.gettempdir())
     with Namespace(f"longshore-o{tag}") as own, Namespace(f"longshore-p{tag}") as other:
-        found = Pair(EngineProcess(place / f"longshore-en{tag}"), Dockerd(place / f"longshore-pe{tag}", other))
+        found = Pair(EngineProcess(place / f"longshore-en{tag}"), Dockerd(place / f"longshore-pe{tag}", other), own, other)
         found.ours.prefix = own.enter
         found.ours.options = tuple(option.replace(".1/24", ".1/16") for option in found.ours.options)  # room for hundreds
         try:

@@ -7,7 +7,6 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -19,8 +18,8 @@ from engine.host.registry import manifest as manifests
 from tests.clients.test_docker import Docker
 from tests.clients.test_docker_login import log_in
 from tests.conftest import SpawnEngine
-from tests.engine.host.archives import config, digest, entry, layer_of, saved, tar
-from tests.engine.host.registry.kit import described, opened, put, repository, sending
+from tests.engine.host.archives import digest, entry, layer_of, saved, tar
+from tests.engine.host.registry.kit import described, opened, put, put_packed, repository
 from tests.engines import EngineProcess
 from tests.registries import DebianRegistry, Passing, Server, make_certificate, with_password
 
@@ -38,20 +37,6 @@ async def registries(tmp_path: Path) -> AsyncIterator[Registries]:
 async def layers() -> list[bytes]:
     """Of an image that can run."""
     return [layer_of(await busybox.archive("amd64")), GREETING, tar(entry("last", b"z" * 5000))]
-
-
-async def put_packed(to: Any, tag: str, kind: str, layers: list[tuple[str, bytes, bytes]]) -> None:
-    """Push an image: media type, packed and plain bytes of each layer."""
-    image = config([plain for _, _, plain in layers], architecture="amd64", config={"Cmd": ["cat", "/greeting"]})
-    for data in (image, *(packed for _, packed, _ in layers)):
-        await to.upload(sending(data), "")
-    body = {
-        "schemaVersion": 2,
-        "mediaType": kind,
-        "config": described(image, manifests.DOCKER_CONFIG if kind == manifests.DOCKER else manifests.OCI_CONFIG),
-        "layers": [described(packed, media_type) for media_type, packed, _ in layers],
-    }
-    await to.put_manifest(tag, json.dumps(body).encode(), kind)
 
 
 async def test_run_pulls_what_is_missing(

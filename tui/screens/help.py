@@ -26,13 +26,15 @@ LESSON_KEYS = (
 )
 
 
-def lines(width: int) -> list[Line]:
+def lines(width: int, first: str = "") -> list[Line]:
+    """All groups of keys; `first` on top."""
     groups = [
         (name, [(a.keys.replace(",delete", ", Delete") if not a.shown else a.shown, a.help) for a in group])
         for name, group in groupby(sorted((*ACTIONS, *LOGS, *FILES, *IMAGES), key=lambda a: a.group), key=lambda a: a.group)
     ]
     shown: list[Line] = []
-    for name, keys in [*groups, ("Scrolling", SCROLLING), ("In a lesson", LESSON_KEYS)]:
+    groups += [("Scrolling", list(SCROLLING)), ("In a lesson", list(LESSON_KEYS))]
+    for name, keys in sorted(groups, key=lambda group: group[0] != first):
         shown += [line(name, "strong")]
         for key, text in keys:
             head, *rest = wrap(text, max(10, width - 17))
@@ -45,6 +47,11 @@ class Help(Dialog):
     heading = "Keys"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,question_mark", "cancel", show=False)]
 
+    def __init__(self, first: str = "") -> None:
+        """`first`: the group of keys to begin with."""
+        super().__init__()
+        self.first = first
+
     def content(self) -> ComposeResult:
         yield Sheet(id="help")
 
@@ -53,4 +60,4 @@ class Help(Dialog):
 
     def _fill(self) -> None:
         sheet = self.query_one(Sheet)
-        sheet.paint(lines(sheet.inner_width))
+        sheet.paint(lines(sheet.inner_width, self.first))

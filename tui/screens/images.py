@@ -291,4 +291,4 @@ class ImagesScreen(ImageDeeds):
         self.longshore.action_command_palette()
 
     def action_help(self) -> None:
-        self.longshore.push_screen(Help())
+        self.longshore.push_screen(Help(actions.IMAGES[0].group))

@@ -46,13 +46,13 @@ def _searched(message: Message) -> str:
 
 def _short(value: str) -> str:
     """An id as people write it."""
-    return value[:12] if re.fullmatch("[0-9a-f]{64}", value) else value
+    return value.removeprefix("sha256:")[:12] if re.fullmatch("(sha256:)?[0-9a-f]{64}", value) else value
 
 
 def body(message: Message, width: int, names: Mapping[str, str] = NOBODY) -> Line:
     """`14:02:11  container  die         web         exitCode=137 image=busybox`. `names`: the containers', by their ids."""
     told = dict(message.actor.attributes)
-    name = told.pop("name", "") or message.actor.id.removeprefix("sha256:")[:12]
+    name = _short(told.pop("name", "") or message.actor.id)
     action, tone = clean(message.action), _TONES.get(message.action.partition(":")[0], "")
     if message.action.startswith("health_status"):
         tone = "good" if message.action.endswith(": healthy") else "bad"

@@ -118,7 +118,7 @@ def _lines(transfer: Transfer, width: int) -> list[Line]:
 
 def _layer(id: str, part: Part, width: int) -> Line:
     head = (Span(f"  {pad(clean(id), 12)}", "dim"), GAP, Span(pad(clean(part.status), 18)))
-    if not part.total or not part.current:
+    if not part.total:
         return head
     amount = f"{size(part.current)} of {size(part.total)}"
     cells = min(BAR, width - 34 - 2 - 2 - 18)

@@ -41,7 +41,7 @@ def test_kinds_modes_owners_times_and_attributes_are_kept(tmp_path: Path) -> Non
             entry("implied/parents/file", b""),
         ),
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"18\n", b"")
     d, su, link = (os.lstat(tmp_path / name) for name in ("d", "d/su", "d/link"))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o711
     assert (stat.S_IMODE(d.st_mode), d.st_uid, d.st_gid, d.st_mtime) == (0o1777, 70000, 7, 1000)

@@ -14,3 +14,11 @@ def test_an_event_names_the_container_it_tells_of_and_cuts_the_id_of_one_that_is
     connect = Message(type="network", action="connect", actor=actor, scope="local", time=1, time_nano=10**9)
     assert "container=web type=bridge" in plain(events.body(connect, 120, {ID: "web"}))
     assert f"container={ID[:12]} type=bridge" in plain(events.body(connect, 120))
+
+
+def test_an_image_without_a_name_is_told_by_its_id() -> None:
+    id = f"sha256:{ID}"
+    gone = Message(
+        type="image", action="delete", actor=Actor(id=id, attributes={"name": id}), scope="local", time=1, time_nano=10**9
+    )
+    assert f"{ID[:12]}  " in plain(events.body(gone, 120)) and "sha256" not in plain(events.body(gone, 120))

@@ -45,6 +45,20 @@ async def put(to: Repository, tag: str, layers: list[bytes], **more: Any) -> tup
     return await to.put_manifest(tag, data, manifests.OCI), data
 
 
+async def put_packed(to: Repository, tag: str, kind: str, layers: list[tuple[str, bytes, bytes]]) -> None:
+    """Push an image: media type, packed and plain bytes of each layer."""
+    image = config([plain for _, _, plain in layers], architecture="amd64", config={"Cmd": ["cat", "/greeting"]})
+    for data in (image, *(packed for _, packed, _ in layers)):
+        await to.upload(sending(data), "")
+    body = {
+        "schemaVersion": 2,
+        "mediaType": kind,
+        "config": described(image, manifests.DOCKER_CONFIG if kind == manifests.DOCKER else manifests.OCI_CONFIG),
+        "layers": [described(packed, media_type) for media_type, packed, _ in layers],
+    }
+    await to.put_manifest(tag, json.dumps(body).encode(), kind)
+
+
 def repository(
     registries: Registries, host: str, *, push: bool = False, who: Credentials = NOBODY, name: str = "web"
 ) -> Repository:
