@@ -21,6 +21,7 @@ from engine.api import (
     tree,
     unbuilt,
     watch,
+    why,
     wires,
 )
 from engine.api.query import MAX_BODY
@@ -48,7 +49,7 @@ def build(engine: Engine, its_execs: Execs) -> web.Application:
         for method, path, handler in nouns.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9]+[.][0-9]+}" + path, handler)
-    for method, path, handler in (*watch.ROUTES, *tree.OUR_ROUTES, *wires.ROUTES):
+    for method, path, handler in (*watch.ROUTES, *tree.OUR_ROUTES, *why.OUR_ROUTES, *wires.ROUTES):
         app.router.add_route(method, path, handler)
     return app
 
