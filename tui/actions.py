@@ -39,6 +39,7 @@ class Action:
 
 _DO, _MARK, _MOVE = "Containers", "Marking and sorting", "Moving about"
 _LOGS = "In logs"
+_NETS = "In networks"
 _FILES = "In files"
 
 
@@ -149,6 +150,23 @@ FILES = (
     Action("back", "escape", "back", "Back: content, search, only changes, this screen", _FILES, footer=True, shown="Esc"),
 )
 """The keys of the file tree: `action_<name>` of its screen."""
+
+
+def _on_networks(name: str, keys: str, label: str, help: str) -> Action:
+    return Action(name, keys, label, help, _NETS, changes=True, footer=True)
+
+
+NETWORKS = (
+    Action("open", "enter,w", "both ends", "Both ends of a cable; all of a network", _NETS, footer=True, shown="Enter"),
+    _on_networks("new_network", "n", "new network", "Make a network: ranges, gateway, IPv6, internal"),
+    _on_networks("connect", "a", "connect", "Plug a container into a network; asks which, and how it is called there"),
+    _on_networks("unplug", "d,delete", "remove", "Pull the cable, or remove the network; asks first"),
+    _on_networks("prune_networks", "P", "prune", "Remove all networks that nobody is on; asks first"),
+    _on_networks("teach_network", "t", "lesson", "The same, step by step"),
+    Action("fold", "left,h", "close", "Hide the cables of a network", _NETS, shown="← h"),
+    Action("unfold", "right,l", "open", "Show them again", _NETS, shown="→ l"),
+)
+"""The keys of the Networks pane: `action_<name>` of the main screen."""
 
 
 def bindings(table: Sequence[Action] = ACTIONS, prefix: str = "") -> list[BindingType]:

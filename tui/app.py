@@ -31,7 +31,7 @@ from engine.model.run import Move, Plan, Way
 from engine.model.status import Verb
 from engine.model.world import ContainerRow
 from tui import themes
-from tui.actions import ACTIONS
+from tui.actions import ACTIONS, NETWORKS
 from tui.feed import Delivery, Feed, now
 from tui.remote import Remote
 from tui.screens.lesson import LessonScreen
@@ -150,21 +150,26 @@ class LongshoreApp(App[None]):
 
     # Deeds
 
-    async def perform(self, verb: str, row: ContainerRow | None, params: Params = NO_PARAMS) -> Done | None:
-        """Run a verb to its end and say how it went. None when it failed."""
-        name = row.name if row else params.get("name", "")
+    async def perform(
+        self, verb: str, row: ContainerRow | None, params: Params = NO_PARAMS, back: Params = NO_PARAMS, network: str = ""
+    ) -> Done | None:
+        """Run a verb to its end and say how it went. None when it failed.
+
+        `back`: what undo needs to know. `network`: the name of one, where the verb is about that.
+        """
+        name = row.name if row else network or params.get("name", "")
         docker = command(verb, name, params, self.docker)
         self.notice = Notice(command=docker, text="…", tone="dim")
         began = time.monotonic()
         try:
-            done = await self.engine.do(verb, row.id if row else "", params)
+            done = await self.engine.do(verb, row.id if row else network, params)
         except AlreadySo as error:
             self.notice = Notice(command=docker, text=f"- {error}", tone="warn")
             return None
         except (EngineError, OSError) as error:
             self.notice = Notice(command=docker, text=f"✘ {error}", tone="bad")
             return None
-        self.done = (Deed(Verb(verb), row, params),) if row else ()
+        self.done = (Deed(Verb(verb), row, params, back),) if row else ()
         took = duration((time.monotonic() - began) * 1000)
         warned = "".join(f"; ! {warning}" for warning in done.warnings)
         self.notice = Notice(command=docker, text=f"✔ {took}{warned}", tone="warn" if warned else "good")
@@ -198,7 +203,7 @@ class LongshoreApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         main = self.screen_stack[0]
         if screen is main:
-            for action in ACTIONS:
+            for action in (*ACTIONS, *(a for a in NETWORKS if a.changes)):
                 if action.name != "palette":
                     key = f"  ({action.key})" if action.key else ""
                     yield SystemCommand(f"{action.label}{key}", action.help, partial(self._act, action.name))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from tui.actions import ACTIONS, FILES, LOGS, SCROLLING
+from tui.actions import ACTIONS, FILES, LOGS, NETWORKS, SCROLLING
 from tui.screens.dialogs import Dialog
 from tui.view.text import BLANK, Line, Span, line, pad, wrap
 from tui.widgets.lines import Sheet
@@ -29,7 +29,7 @@ LESSON_KEYS = (
 def lines(width: int) -> list[Line]:
     groups = [
         (name, [(a.keys.replace(",delete", ", Delete") if not a.shown else a.shown, a.help) for a in group])
-        for name, group in groupby(sorted((*ACTIONS, *LOGS, *FILES), key=lambda a: a.group), key=lambda a: a.group)
+        for name, group in groupby(sorted((*ACTIONS, *LOGS, *FILES, *NETWORKS), key=lambda a: a.group), key=lambda a: a.group)
     ]
     shown: list[Line] = []
     for name, keys in [*groups, ("Scrolling", SCROLLING), ("In a lesson", LESSON_KEYS)]:
