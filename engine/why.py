@@ -216,31 +216,33 @@ class Why:
         """From outside to the host, or to a container by a port of the host."""
         b = q.b
         found = await self.host.reach.route("", q.a.address or ANYWHERE[q.family])
-        facing, port, ear = found.source if found else "", q.port, ""
-        address = b.address or facing
+        here, port, ear = await self.host.reach.look(""), q.port, ""
+        uplink = here.interfaces.get(found.interface) if found else None
+        alike = tuple(dict.fromkeys((found.source, *uplink.addresses))) if found and uplink else ()
+        address = b.address or next(iter(alike), "")
         if b.wired:
             e = way_out(b.cables)
             if e is None:
                 yield reach.closed_in(b.wired, b.cables[0])
                 return
-            p = reach.publishing(b.wired, q.port, q.protocol, q.family, facing)
+            p = reach.publishing(b.wired, q.port, q.protocol, q.family, alike)
             if isinstance(p, Hop):
                 yield p
                 return
-            yield await self._published(b.wired, e, p)
+            yield await self._published(b.wired, e, p, here, alike)
             async for hop in self._cable(replace(q, family=4 if not e.address6 else q.family), b, e):
                 yield hop
             port, ear = p.host_port, reach.address_of(e, q.family) or e.address
-            address = facing if ip_address(p.host_ip).is_unspecified else p.host_ip
+            address = address if ip_address(p.host_ip).is_unspecified else p.host_ip
         async with self.host.reach.outside(q.family) as (stranger, gateway):
             address = address or gateway
             async for hop in self._arrive(q, stranger, address, port, ear=ear or address):
                 yield hop
 
-    async def _published(self, c: Container, e: Endpoint, p: Published) -> Hop:
+    async def _published(self, c: Container, e: Endpoint, p: Published, here: Sight, alike: tuple[str, ...]) -> Hop:
         asked = Binding(protocol=p.protocol, port=p.port, host_ip=p.host_ip)
         led, held = await self.host.firewall.look_forward(c.id), await self.host.ports.look(c.id)
-        return reach.published(c, p, await self.host.reach.look(""), held, led, translated=translated([asked], e))
+        return reach.published(c, p, here, alike, held, led, translated=translated([asked], e))
 
     # The end of the path
 

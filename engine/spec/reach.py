@@ -11,6 +11,7 @@ from engine.host.things import Freeze
 from engine.model.container import Container
 from engine.model.network import Endpoint, Network, Published
 from engine.model.reach import Hop, Outcome
+from engine.model.status import Status
 
 
 class Reason(StrEnum):
@@ -44,15 +45,16 @@ class Reason(StrEnum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     SILENT = "no answer"
+    UNTOLD = "untold"
 
 
 REASONS: dict[Reason, tuple[str, str]] = {
     Reason.NOT_RUNNING: ("{name} does not run: it is {status}", "start it: docker start {name}"),
     Reason.FROZEN: (
         "{name} is frozen{how}: the kernel still takes connections for it, but no process of it answers or asks",
-        "thaw it: docker unpause {name}",
+        "thaw it{where}",
     ),
-    Reason.NO_NETWORK: ("{name} is on no network{why}", "connect it: docker network connect NETWORK {name}{or_else}"),
+    Reason.NO_NETWORK: ("{name} is on no network{why}", "{remedy}"),
     Reason.NAMESPACE_GONE: (
         "the network namespace of {name} is gone: somebody has unmounted it",
         "make it again: docker restart {name}",
@@ -89,7 +91,7 @@ REASONS: dict[Reason, tuple[str, str]] = {
     ),
     Reason.CLOSED: (
         "the network {network} lets its containers not talk to each other (icc is off)",
-        "use a network with com.docker.network.bridge.enable_icc=true, or link and publish",
+        "create a network without com.docker.network.bridge.enable_icc=false, and connect both to it",
     ),
     Reason.INTERNAL: (
         "the network {network} is internal: nothing leaves it and nothing comes in",
@@ -109,7 +111,7 @@ REASONS: dict[Reason, tuple[str, str]] = {
         "make the container again with -p {number}:{port}: from outside only published ports lead in",
     ),
     Reason.OTHER_ADDRESS: (
-        "{name} publishes its port {port} on {published} only, and {source} asks {asked}",
+        "{name} publishes its port {port} on {published} only, and not on {asked}, where others ask this host",
         "publish it on {asked}, or on every address of the host: -p {number}:{port}",
     ),
     Reason.NOT_OURS: (
@@ -140,6 +142,10 @@ REASONS: dict[Reason, tuple[str, str]] = {
     Reason.REFUSED: ("{name} answers that nothing listens there", "see that the service runs, and that no firewall rejects it"),
     Reason.UNREACHABLE: ("{error}", "see the routes on the way: traceroute {address}"),
     Reason.SILENT: ("no answer came within {seconds:g} s, and no firewall of this host dropped it", "{look}"),
+    Reason.UNTOLD: (
+        "a datagram left this host and nobody refused it, but whether {name} took it UDP does not tell",
+        "ask with the service's own program",
+    ),
 }
 """Sentences, without a full stop, and what a person can do."""
 
@@ -158,9 +164,11 @@ def lives(c: Container, pid: int, freeze: Freeze | None) -> Hop:
     if not pid:
         return stop(Reason.NOT_RUNNING, title, f"no process, {c.status}", name=c.name, status=c.status)
     if freeze and freeze.kernel != "thawed":
-        how = " by a cgroup above its own" if freeze.parent_frozen and not freeze.self_frozen else ""
-        how = how or ("" if c.state.status == "paused" else " from outside")
-        return stop(Reason.FROZEN, title, f"pid {pid}, freezer {freeze.kernel}", name=c.name, how=how)
+        paused = c.state.status is Status.PAUSED
+        above = freeze.parent_frozen and not freeze.self_frozen
+        how = " by a cgroup above its own" if above else "" if paused else " from outside"
+        where = f": docker unpause {c.name}" if paused and not above else " where it was frozen"
+        return stop(Reason.FROZEN, title, f"pid {pid}, freezer {freeze.kernel}", name=c.name, how=how, where=where)
     return Hop(title=title, shown=f"pid {pid}")
 
 
@@ -175,7 +183,7 @@ def networks(c: Container, mode: str, endpoints: Sequence[Endpoint]) -> Hop:
         f"mode {mode}, no cable",
         name=c.name,
         why=", for that was asked (mode none)" if none else "",
-        or_else="" if not none else ", after: docker network disconnect none " + c.name,
+        remedy="make it again with --network NETWORK" if none else f"connect it: docker network connect NETWORK {c.name}",
     )
 
 
@@ -277,34 +285,36 @@ def rules(tried: Attempt, shared: Network | None, where: str) -> Hop:
 # Published ports
 
 
-def publishing(c: Container, port: int, protocol: str, family: int, facing: str) -> Hop | Published:
-    """The published port by which somebody outside comes in, who asks the host at `facing`; or why there is none."""
-    title, wanted = "The port is published", f"{port}/{protocol}"
-    words = {"name": c.name, "port": wanted, "number": port}
-    every = c.ports
-    ours = [p for p in every if (p.port, p.protocol) == (port, protocol) and ip_address(p.host_ip).version == family]
-    if not ours:
-        told = f"; it publishes {', '.join(map(str, every))}" if every else ", nor any other"
-        return stop(Reason.NOT_PUBLISHED, title, ", ".join(map(str, every)) or "none", published=told, **words)
-    for p in ours:
-        own = ip_address(p.host_ip)
-        if own.is_unspecified or p.host_ip == facing or not (facing or own.is_loopback):
-            return p
-    told = " and ".join(p.host_ip for p in ours)
-    shown = ", ".join(map(str, ours))
-    return stop(Reason.OTHER_ADDRESS, title, shown, published=told, source="the outside", asked=facing or "another", **words)
+def publishing(c: Container, port: int, protocol: str, family: int, alike: Sequence[str]) -> Hop | Published:
+    """The published port by which somebody outside comes in, or why there is none. `alike`: the host's addresses that he can
+    ask, the one he would take first."""
+    own, wanted = c.ports, f"{port}/{protocol}"
+    ours = [p for p in own if (p.port, p.protocol) == (port, protocol) and ip_address(p.host_ip).version == family]
+    if ours:
+        likely = ("0.0.0.0", "::", *alike)
+        return min(ours, key=lambda p: likely.index(p.host_ip) if p.host_ip in likely else len(likely))
+    told, shown = ("; it publishes ", ", ".join(map(str, own))) if own else (", nor any other", "")
+    words = {"name": c.name, "port": wanted, "number": port, "published": told + shown}
+    return stop(Reason.NOT_PUBLISHED, "The port is published", shown or "none", **words)
 
 
-def published(c: Container, p: Published, here: Sight, held: str | None, led: str | None, *, translated: bool) -> Hop:
-    """Is all there that a published port is made of? `held`, `led`: what the ports and the firewall say of it."""
+def published(
+    c: Container, p: Published, here: Sight, alike: Sequence[str], held: str | None, led: str | None, *, translated: bool
+) -> Hop:
+    """Is all there that a published port is made of, where it is asked for? `held`, `led`: what ports and firewall say."""
     title, shown = "The port is published", str(p)
-    if not ip_address(p.host_ip).is_unspecified and p.host_ip not in here.addresses:
-        words = {"name": c.name, "port": f"{p.port}/{p.protocol}", "address": p.host_ip}
-        return stop(Reason.NOT_OURS, title, shown, **words)
+    words = {"name": c.name, "port": f"{p.port}/{p.protocol}", "number": p.port}
+    anywhere = ip_address(p.host_ip).is_unspecified
+    if not anywhere and p.host_ip not in here.addresses:
+        return stop(Reason.NOT_OURS, title, shown, address=p.host_ip, **words)
     lacking = "nobody holds it" if held is None else "the firewall's rule is gone" if translated and led is None else ""
     if lacking:
-        return stop(Reason.LEADS_NOWHERE, title, shown, published=p, what=lacking, name=c.name)
-    return Hop(title=title, shown=shown)
+        return stop(Reason.LEADS_NOWHERE, title, shown, published=p, what=lacking, **words)
+    if anywhere or p.host_ip in alike[:1]:
+        return Hop(title=title, shown=shown)
+    outcome = Outcome.NOTED if p.host_ip in alike else Outcome.STOPPED
+    asked = next(iter(alike), "another")
+    return stop(Reason.OTHER_ADDRESS, title, shown, outcome, published=p.host_ip, asked=asked, **words)
 
 
 # The other end
@@ -351,7 +361,10 @@ def answer(
         case Answer.UNREACHABLE:
             return stop(Reason.UNREACHABLE, title, tried.error, error=f"the answer was: {tried.error.lower()}", **words)
     if what.endswith("/udp"):
-        return Hop(title=title, shown="a datagram was sent and nobody refused it; UDP tells no more")
+        shown = "a datagram was sent and nobody refused it; UDP tells no more"
+        if not beyond:
+            return Hop(title=title, shown=shown)
+        return stop(Reason.UNTOLD, title, shown, Outcome.UNKNOWN, **words)
     look = (
         "see whether it answers others: what is beyond this host cannot be seen from here"
         if beyond
