@@ -61,6 +61,7 @@ ACTIONS = (
     Action("inspect", "i", "inspect", "Read the container's whole record", _DO),
     Action("files", "f", "files", "Look at its files: the layer each comes from, and what it hides", _DO),
     Action("image_files", "", "image files", "Look at the files of its image", _DO),
+    Action("why", "W", "why not", "Say why one end cannot reach another: the path between them, really tried", _DO),
     Action("explain", "x", "explain", "Say why the container is in its state", _DO, footer=True),
     _verb("remove", "d,delete", "remove", "Remove the container; asks first", Verb.REMOVE),
     _verb("kill", "K", "kill", "Send a signal; asks which", Verb.KILL),

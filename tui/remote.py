@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 from engine.model.events import Message
 from engine.model.interface import EngineInterface
+from engine.model.reach import WhyInterface
 from engine.model.tree import TreeInterface
 from engine.model.wiring import WireInterface
 from engine.stream import Stream
 
 
-class Remote(EngineInterface, TreeInterface, WireInterface, Protocol):
+class Remote(EngineInterface, TreeInterface, WireInterface, WhyInterface, Protocol):
     """`engine.client.Client`, or a double of it."""
 
     def events(self, **query: str) -> AsyncIterator[Message]:

@@ -26,13 +26,15 @@ from engine.model.world import (
 from engine.stream import Stream
 from tests.tui.cabling import ScriptedNetworks
 from tests.tui.made import BEGAN, PROCESSES, STEPS, probe, record, row, small_world
+from tests.tui.paths import ScriptedWhy
 from tests.tui.trees import ScriptedTrees
 
 
-class ScriptedEngine(ScriptedTrees, ScriptedNetworks):
+class ScriptedEngine(ScriptedWhy, ScriptedTrees, ScriptedNetworks):
     """Implements `EngineInterface`. `calls` is what it was asked, `down` makes the connection fail."""
 
     def __init__(self, world: World | None = None) -> None:
+        ScriptedWhy.__init__(self)
         ScriptedTrees.__init__(self)
         ScriptedNetworks.__init__(self)
         self.world = small_world() if world is None else world

@@ -23,6 +23,7 @@ from tui.screens.events import EventsScreen
 from tui.screens.files import FilesScreen
 from tui.screens.help import Help
 from tui.screens.networking import Networking
+from tui.screens.why import WhyScreen
 from tui.view import footer, header
 from tui.view.scene import Notice, Scene
 from tui.widgets.lines import Lines, Sheet
@@ -191,6 +192,11 @@ class MainScreen(Networking):
             self.longshore.push_screen(CompareScreen(self.longshore, rows[0].name, rows[0].image_id))
         else:
             self.longshore.say("mark two containers with Space, then = compares their files", "warn")
+
+    def action_why(self) -> None:
+        """Ask from the first of the marked containers to the second, or from the selected one."""
+        ends = [row.name for row in self.aimed[:2]]
+        self.longshore.push_screen(WhyScreen(self.longshore, *ends))
 
     @on(Sheet.Opened)
     def _opened(self) -> None:
