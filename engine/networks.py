@@ -140,6 +140,8 @@ class Networks:
         async with self._choosing:
             n = await self.settle(body)
             self.ledger.claim(n)
+            if n.ipv4 and not n.ipv4.asked:
+                self._last = n.subnet
         return n
 
     async def run(self, operation: Operation[Host, Network], n: Network, gate: Gate | None = None) -> None:
@@ -202,8 +204,7 @@ class Networks:
     async def _free_range(self) -> str:
         ours = [n.subnet for n in self.ledger.records.values() if n.subnet]
         used = await self.host.links.used()
-        self._last = choose_subnet(self.pools, (*ours, *used), self._last)
-        return self._last
+        return choose_subnet(self.pools, (*ours, *used), self._last)
 
     # Containers are wired
 

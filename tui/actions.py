@@ -39,6 +39,7 @@ class Action:
 
 _DO, _MARK, _MOVE = "Containers", "Marking and sorting", "Moving about"
 _LOGS = "In logs"
+_NETS = "In networks"
 _FILES = "In files"
 _IMAGES = "In images"
 
@@ -61,6 +62,7 @@ ACTIONS = (
     Action("inspect", "i", "inspect", "Read the container's whole record", _DO),
     Action("files", "f", "files", "Look at its files: the layer each comes from, and what it hides", _DO),
     Action("image_files", "", "image files", "Look at the files of its image", _DO),
+    Action("why", "W", "why not", "Say why one end cannot reach another: the path between them, really tried", _DO),
     Action("explain", "x", "explain", "Say why the container is in its state", _DO, footer=True),
     _verb("remove", "d,delete", "remove", "Remove the container; asks first", Verb.REMOVE),
     _verb("kill", "K", "kill", "Send a signal; asks which", Verb.KILL),
@@ -202,6 +204,23 @@ IMAGES = (
     ),
 )
 """The keys of the images: `action_<name>` of their screen."""
+
+
+def _on_networks(name: str, keys: str, label: str, help: str) -> Action:
+    return Action(name, keys, label, help, _NETS, changes=True, footer=True)
+
+
+NETWORKS = (
+    Action("open", "enter,w", "both ends", "Both ends of a cable; all of a network", _NETS, footer=True, shown="Enter"),
+    _on_networks("new_network", "n", "new network", "Make a network: ranges, gateway, IPv6, internal"),
+    _on_networks("connect", "a", "connect", "Plug a container into a network; asks which, and how it is called there"),
+    _on_networks("unplug", "d,delete", "remove", "Pull the cable, or remove the network; asks first"),
+    _on_networks("prune_networks", "P", "prune", "Remove all networks that nobody is on; asks first"),
+    _on_networks("teach_network", "t", "lesson", "The same, step by step"),
+    Action("fold", "left,h", "close", "Hide the cables of a network", _NETS, shown="← h"),
+    Action("unfold", "right,l", "open", "Show them again", _NETS, shown="→ l"),
+)
+"""The keys of the Networks pane: `action_<name>` of the main screen."""
 
 
 def bindings(table: Sequence[Action] = ACTIONS, prefix: str = "") -> list[BindingType]:

@@ -31,7 +31,7 @@ from engine.model.run import Move, Plan, Way
 from engine.model.status import Verb
 from engine.model.world import ContainerRow
 from tui import themes
-from tui.actions import ACTIONS, IMAGES
+from tui.actions import ACTIONS, IMAGES, NETWORKS
 from tui.feed import Delivery, Feed, now
 from tui.remote import Remote
 from tui.screens.images import ImagesScreen
@@ -157,21 +157,26 @@ class LongshoreApp(App[None]):
 
     # Deeds
 
-    async def perform(self, verb: str, row: ContainerRow | None, params: Params = NO_PARAMS) -> Done | None:
-        """Run a verb to its end and say how it went. None when it failed."""
-        name = row.name if row else params.get("name", "")
+    async def perform(
+        self, verb: str, row: ContainerRow | None, params: Params = NO_PARAMS, back: Params = NO_PARAMS, network: str = ""
+    ) -> Done | None:
+        """Run a verb to its end and say how it went. None when it failed.
+
+        `back`: what undo needs to know. `network`: the name of one, where the verb is about that.
+        """
+        name = row.name if row else network or params.get("name", "")
         docker = command(verb, name, params, self.docker)
         self.notice = Notice(command=docker, text="…", tone="dim")
         began = time.monotonic()
         try:
-            done = await self.engine.do(verb, row.id if row else "", params)
+            done = await self.engine.do(verb, row.id if row else network, params)
         except AlreadySo as error:
             self.notice = Notice(command=docker, text=f"- {error}", tone="warn")
             return None
         except (EngineError, OSError) as error:
             self.notice = Notice(command=docker, text=f"✘ {error}", tone="bad")
             return None
-        self.done = (Deed(Verb(verb), row, params),) if row else ()
+        self.done = (Deed(Verb(verb), row, params, back),) if row else ()
         took = duration((time.monotonic() - began) * 1000)
         warned = "".join(f"; ! {warning}" for warning in done.warnings)
         self.notice = Notice(command=docker, text=f"✔ {took}{warned}", tone="warn" if warned else "good")
@@ -203,7 +208,8 @@ class LongshoreApp(App[None]):
             self._driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{coded}\x07\x1b\\")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        table = ACTIONS if isinstance(screen, MainScreen) else IMAGES if isinstance(screen, ImagesScreen) else ()
+        main = (*ACTIONS, *(action for action in NETWORKS if action.changes))
+        table = main if isinstance(screen, MainScreen) else IMAGES if isinstance(screen, ImagesScreen) else ()
         for action in table:
             if action.name != "palette":
                 key = f"  ({action.key})" if action.key else ""

@@ -7,16 +7,24 @@ from typing import Any, Protocol
 
 from engine.model.events import Message
 from engine.model.interface import EngineInterface
+from engine.model.reach import WhyInterface
 from engine.model.registry import Credentials
 from engine.model.tree import TreeInterface
+from engine.model.wiring import WireInterface
 from engine.stream import Stream
 
 
-class Remote(EngineInterface, TreeInterface, Protocol):
+class Remote(EngineInterface, TreeInterface, WireInterface, WhyInterface, Protocol):
     """`engine.client.Client`, or a double of it."""
 
     def events(self, **query: str) -> AsyncIterator[Message]:
         """`GET /events`; `query`: since, until, filters, as in the Docker API."""
+
+    async def network_json(self, name: str) -> dict[str, Any]:
+        """`GET /networks/x`."""
+
+    async def networks_prune(self, **query: str) -> list[str]:
+        """Remove the networks nobody is on; their names. `query`: filters, as in the Docker API."""
 
     async def attach(self, target: str, *, stdin: bool = False) -> Stream:
         """Join a container's own streams."""

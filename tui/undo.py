@@ -19,11 +19,18 @@ class Deed(NamedTuple):
     verb: Verb
     row: ContainerRow
     params: Params = NO_PARAMS
+    back: Params = NO_PARAMS
+    """What its inverse is told, where `params` does not say it."""
 
 
 def inverse(deed: Deed) -> Deed | None:
     """What takes a deed back; None: nothing does."""
     if deed.verb is Verb.RENAME:
         return Deed(Verb.RENAME, replace(deed.row, name=deed.params["name"]), {"name": deed.row.name})
+    if deed.verb is Verb.CONNECT:
+        network = {"network": deed.params["network"]}
+        return Deed(Verb.DISCONNECT, deed.row, network, deed.params)
+    if deed.verb is Verb.DISCONNECT and deed.back:
+        return Deed(Verb.CONNECT, deed.row, deed.back)
     verb = INVERSE.get(deed.verb)
     return Deed(verb, deed.row) if verb else None

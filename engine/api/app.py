@@ -23,6 +23,7 @@ from engine.api import (
     unbuilt,
     usage,
     watch,
+    why,
     wires,
 )
 from engine.api.query import MAX_BODY
@@ -50,7 +51,7 @@ def build(engine: Engine, its_execs: Execs) -> web.Application:
         for method, path, handler in nouns.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9]+[.][0-9]+}" + path, handler)
-    for method, path, handler in (*watch.ROUTES, *tree.OUR_ROUTES, *wires.ROUTES):
+    for method, path, handler in (*watch.ROUTES, *tree.OUR_ROUTES, *why.OUR_ROUTES, *wires.ROUTES):
         app.router.add_route(method, path, handler)
     return app
 

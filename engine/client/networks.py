@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.client.connection import Connection, part
+from engine.model.reach import Verdict
 from engine.model.wiring import Cable
 
 
@@ -24,3 +25,7 @@ class Networks(Connection):
 
     async def cable(self, target: str, network: str = "") -> Cable:
         return await self._get(f"/longshore/wire/{part(target)}", Cable, network=network)
+
+    async def why(self, source: str, target: str, port: int = 0, protocol: str = "", *, family: int | None = None) -> Verdict:
+        query = {"from": source, "to": target, "port": str(port), "protocol": protocol, "family": str(family or "")}
+        return await self._get("/longshore/why", Verdict, **query)

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from engine.host.distribution import Registry
-from engine.host.network import Answer, Firewall, Links, Names, Netns, Ports
+from engine.host.network import Answer, Firewall, Links, Names, Netns, Ports, Reach
 from engine.host.storage import Choose, Forgotten, Images, Progress, Rootfs
 from engine.host.things import (
     CgroupStats,
@@ -302,6 +302,7 @@ class Host:
     firewall: Firewall
     ports: Ports
     names: Names
+    reach: Reach
     stdio: Stdio
     tasks: Tasks
     processes: Processes
@@ -312,8 +313,8 @@ class Host:
 __all__ = [
     "Answer", "CgroupStats", "Cgroups", "Channel", "Choose", "Clock", "ExecStreams", "Exit", "Facts", "Files", "Firewall",
     "Forgotten", "Freeze", "Host", "Images", "Links", "LogQuery", "Names", "Netns", "Output", "Pipes", "Ports", "Processes",
-    "Progress", "Records", "Registry", "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User", "sighted",
-    "within",
+    "Progress", "Reach", "Records", "Registry", "Rootfs", "Sighting", "Stdio", "Task", "Tasks", "Traffic", "Trees", "User",
+    "sighted", "within",
 ]  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from engine.host.sight import Attempt, Route, Sight
 from engine.host.things import Sighting, Traffic
 from engine.model.network import Binding, Endpoint, Network, Published, Target
 from engine.model.wiring import Wire
@@ -144,3 +146,32 @@ class Names(Protocol):
 
     async def host_servers(self) -> tuple[str, ...]:
         """The host's own name servers, loopback ones too."""
+
+
+class Reach(Protocol):
+    """Looking into network namespaces, and trying from inside them. `netns`: a path; empty: the host's own."""
+
+    async def look(self, netns: str) -> Sight: ...
+
+    async def route(self, netns: str, address: str) -> Route | None:
+        """Where the kernel would send a packet to this address; None: it knows no way."""
+
+    async def forwards(self, interface: str, family: int) -> bool:
+        """Does the host forward what comes in by this interface? `family`: 4 or 6."""
+
+    async def connect(
+        self, netns: str, address: str, port: int, protocol: str, seconds: float, traced: tuple[str, ...] | None = None
+    ) -> Attempt:
+        """Try once, at most so long: `tcp`, `udp`, or `icmp` without a port.
+
+        `traced`: name the firewall's rule that drops it, in the host's namespace or in these.
+        """
+
+    async def resolve(self, netns: str, server: str, name: str, seconds: float) -> tuple[str, ...]:
+        """Addresses of a name, as the server tells somebody inside; none: there is no such name.
+
+        Raises `HostFailed` when it does not answer, or cannot tell.
+        """
+
+    def outside(self, family: int) -> AbstractAsyncContextManager[tuple[str, str]]:
+        """A host outside, of our own making, for as long as it is needed: its namespace, and this host's address there."""

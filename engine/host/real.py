@@ -27,6 +27,7 @@ from engine.host.overlay import OverlayRootfs
 from engine.host.ports import HostPorts
 from engine.host.preflight import preflight
 from engine.host.ps import HostProcesses
+from engine.host.reach import KernelReach
 from engine.host.records import DiskRecords
 from engine.host.registry import Places, Registries
 from engine.host.stdio import KernelStdio
@@ -81,6 +82,7 @@ class RealHost:
         self.stdio = KernelStdio(facts.root, facts.exec_root)
         self.ports, self.names = HostPorts(facts.exec_root), NameServers(facts.exec_root)
         self.registries = Registries(facts.root, self.places)
+        firewall = NftFirewall(facts.bridge)
         return Host(
             facts=facts,
             records=DiskRecords(facts),
@@ -91,9 +93,10 @@ class RealHost:
             registry=self.registries,
             netns=KernelNetns(facts.exec_root),
             links=KernelLinks(facts.exec_root),
-            firewall=NftFirewall(facts.bridge),
+            firewall=firewall,
             ports=self.ports,
             names=self.names,
+            reach=KernelReach(firewall.table),
             stdio=self.stdio,
             tasks=self.tasks,
             processes=HostProcesses(),

@@ -13,6 +13,7 @@ from engine.host import CgroupStats, Facts, Freeze, Host, Sighting, User
 from engine.host.simulated_images import SimulatedImages
 from engine.host.simulated_network import SimulatedFirewall, SimulatedLinks, SimulatedNames, SimulatedNetns, SimulatedPorts
 from engine.host.simulated_process import SimulatedProcesses, SimulatedStdio, SimulatedTasks
+from engine.host.simulated_reach import SimulatedReach
 from engine.host.simulated_registry import SimulatedRegistry
 from engine.host.simulated_trees import SimulatedTrees
 from engine.host.simulated_world import Port as _Port
@@ -177,6 +178,7 @@ def simulated(world: SimulatedWorld) -> Host:
         firewall=SimulatedFirewall(world),
         ports=SimulatedPorts(world),
         names=SimulatedNames(world),
+        reach=SimulatedReach(world),
         stdio=SimulatedStdio(world),
         tasks=SimulatedTasks(world),
         processes=SimulatedProcesses(world),

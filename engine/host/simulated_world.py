@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.host import Exit
+from engine.host.sight import Listener
 from engine.model.image import Image, ImageLayer
 from engine.model.network import Published
 from engine.model.settings import Config
@@ -66,6 +67,8 @@ class SimulatedWorld:
     forwards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     """Namespaces with a name service."""
+    listeners: dict[str, tuple[Listener, ...]] = field(default_factory=dict)
+    """By namespace; the host's: empty."""
     pipes: set[str] = field(default_factory=set)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: dict[str, SimulatedTask] = field(default_factory=dict)

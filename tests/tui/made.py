@@ -21,6 +21,7 @@ from engine.model.world import (
     LayerRow,
     NetworkRow,
     Sample,
+    WireRow,
     World,
 )
 
@@ -43,6 +44,17 @@ BRIDGE = NetworkRow(
 NO_NETWORK = NetworkRow(id="o" * 64, name="none")
 
 
+BACKEND = NetworkRow(
+    id="b" * 64, name="backend", bridge="br-bbbbbbbbbbbb", subnet="10.85.0.0/16", gateway="10.85.0.1", up=True, nat=True
+)
+
+
+def wire(network: str, id: str, address: str, interface: str = "eth0", address6: str = "") -> WireRow:
+    """A cable of the container with this id."""
+    veth = f"veth{id[:7]}" if network == "bridge" else f"veth{id[:7]}{network[:4]}"
+    return WireRow(network=network, veth=veth, interface=interface, address=address, address6=address6)
+
+
 def row(name: str, status: Status = Status.RUNNING, **changes: Any) -> ContainerRow:
     """A container, with what its status brings along."""
     id = changes.pop("id", None) or (name.encode().hex() + "0" * 64)[:64]
@@ -57,6 +69,7 @@ def row(name: str, status: Status = Status.RUNNING, **changes: Any) -> Container
             "address": f"10.84.0.{len(name) + 1}",
             "veth": f"veth{id[:7]}",
             "interface": "eth0",
+            "wires": (wire("bridge", id, f"10.84.0.{len(name) + 1}/16"),),
             "held": ("MountLayers", "PlugVeth"),
         }
     base: dict[str, Any] = {

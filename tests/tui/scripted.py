@@ -18,22 +18,26 @@ from engine.model.frames import Changed, Frame, Gone, Snapshot, StepMoved
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
 from engine.model.run import Mark, Move, Plan, Way
-from engine.model.status import Answer, Status, Verb, after, answer
+from engine.model.status import Answer, NetworkVerb, Status, Verb, after, answer
 from engine.model.world import (
     ContainerRow,
     World,
 )
 from engine.stream import Stream
+from tests.tui.cabling import ScriptedNetworks
 from tests.tui.images import ScriptedImages
 from tests.tui.made import BEGAN, PROCESSES, STEPS, probe, record, row, small_world
+from tests.tui.paths import ScriptedWhy
 from tests.tui.trees import ScriptedTrees
 
 
-class ScriptedEngine(ScriptedTrees, ScriptedImages):
+class ScriptedEngine(ScriptedWhy, ScriptedTrees, ScriptedNetworks, ScriptedImages):
     """Implements `EngineInterface`. `calls` is what it was asked, `down` makes the connection fail."""
 
     def __init__(self, world: World | None = None) -> None:
+        ScriptedWhy.__init__(self)
         ScriptedTrees.__init__(self)
+        ScriptedNetworks.__init__(self)
         ScriptedImages.__init__(self)
         self.world = small_world() if world is None else world
         self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
@@ -122,6 +126,8 @@ class ScriptedEngine(ScriptedTrees, ScriptedImages):
         self.calls.append(("do", verb, target, dict(params)))
         if verb in self.fails:
             raise self.fails[verb]
+        if verb in tuple(NetworkVerb):
+            return Done(id="n" * 64)
         if verb == "create":
             made = row(params["name"] or "made-up", Status.CREATED, image=params["body"]["Image"])
             self.publish(Changed(row=made))
@@ -146,13 +152,23 @@ class ScriptedEngine(ScriptedTrees, ScriptedImages):
         )
 
     async def plan(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
+        if f"plan {verb}" in self.fails:
+            raise self.fails[f"plan {verb}"]
         return Plan(verb=verb, container=target, name=target, steps=STEPS)
 
     async def begin(self, verb: str, target: str = "", params: Params = NO_PARAMS) -> Plan:
         self.calls.append(("begin", verb, target, dict(params)))
+        if verb in self.fails:
+            raise self.fails[verb]
+        steps = tuple(replace(step, now=None, before=None) for step in STEPS)
+        if verb in tuple(NetworkVerb):
+            name = target or params["body"]["Name"]
+            self.plans["n" * 64] = Plan(
+                verb=verb, container="n" * 64, name=name, steps=steps, running=True, lesson=True, began=BEGAN
+            )
+            return self.plans["n" * 64]
         found = row(params["name"] or "made-up", Status.CREATING) if verb == "create" else self.find(target)
         self.publish(Changed(row=replace(found, lesson=True, verb=verb, of=len(STEPS))))
-        steps = tuple(replace(step, now=None, before=None) for step in STEPS)
         self.plans[found.id] = Plan(
             verb=verb, container=found.id, name=found.name, steps=steps, running=True, lesson=True, began=BEGAN
         )

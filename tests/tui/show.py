@@ -28,7 +28,7 @@ def world_of(count: int) -> ScriptedEngine:
     if not count:
         world = world.with_container(row("cache", image="redis:7", health="unhealthy", streak=3, probes="..xxx"))
         held = row("batch", freezer=Freezer(kernel="frozen", asked=False, self_frozen=True))
-        world = world.with_container(replace(held, missing=("Plug veth6261746 into longshore0",)))
+        world = world.with_container(replace(held, missing=("veth6261746",)))
         world = world.with_container(row("old", Status.EXITED, exit_code=137, error="its end was not seen"))
     engine = ScriptedEngine(world)
     text = b"a line of output that is long enough to be wrapped somewhere in the middle of it, at a word: GET /index.html 200\n"

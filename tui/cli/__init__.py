@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from engine.model.errors import EngineError
-from tui.cli import containers, engines, images, lists, logs, prune, run, sessions, transfer  # noqa: F401 - each adds its commands
+from tui.cli import containers, engines, images, lists, logs, prune, run, sessions, transfer, why  # noqa: F401 - each adds its commands
 from tui.cli.group import complain, longshore
 
 USAGE = 125

@@ -293,9 +293,11 @@ class Deeds(Screen[None]):
         return True
 
     @work(group="deeds")
-    async def perform(self, verb: Verb, row: ContainerRow | None, params: Params = NO_PARAMS) -> None:
-        """Ask the engine, and say how it went."""
-        done = await self.longshore.perform(verb, row, params)
+    async def perform(
+        self, verb: Verb, row: ContainerRow | None, params: Params = NO_PARAMS, back: Params = NO_PARAMS
+    ) -> None:
+        """Ask the engine, and say how it went. `back`: what undo needs to know."""
+        done = await self.longshore.perform(verb, row, params, back)
         if done and verb is Verb.CREATE:
             self.select(done.id)
 
@@ -306,7 +308,7 @@ class Deeds(Screen[None]):
     async def action_lesson(self) -> None:
         row = self.row
         if row and row.lesson:
-            self._resume(row)
+            self._resume(row.id)
             return
         if not self.may_change():
             return
@@ -336,11 +338,11 @@ class Deeds(Screen[None]):
             self.longshore.push_screen(LessonScreen(self.longshore, plan))
 
     @work(group="lesson")
-    async def _resume(self, row: ContainerRow) -> None:
-        """Go on with a lesson that was left parked."""
+    async def _resume(self, id: str) -> None:
+        """Go on with a lesson on a container or a network that was left parked."""
         with self.longshore.typed.held():
             try:
-                plan = await self.longshore.engine.steps(row.id)
+                plan = await self.longshore.engine.steps(id)
             except (EngineError, OSError) as error:
                 self.longshore.say(f"✘ {error}", "bad")
                 return

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from tui.actions import ACTIONS, FILES, IMAGES, LOGS, SCROLLING
+from tui.actions import ACTIONS, FILES, IMAGES, LOGS, NETWORKS, SCROLLING
 from tui.screens.dialogs import Dialog
 from tui.view.text import BLANK, Line, Span, line, pad, wrap
 from tui.widgets.lines import Sheet
@@ -26,11 +26,14 @@ LESSON_KEYS = (
 )
 
 
+TABLES = (*ACTIONS, *LOGS, *FILES, *IMAGES, *NETWORKS)
+
+
 def lines(width: int, first: str = "") -> list[Line]:
     """All groups of keys; `first` on top."""
     groups = [
         (name, [(a.keys.replace(",delete", ", Delete") if not a.shown else a.shown, a.help) for a in group])
-        for name, group in groupby(sorted((*ACTIONS, *LOGS, *FILES, *IMAGES), key=lambda a: a.group), key=lambda a: a.group)
+        for name, group in groupby(sorted(TABLES, key=lambda a: a.group), key=lambda a: a.group)
     ]
     shown: list[Line] = []
     groups += [("Scrolling", list(SCROLLING)), ("In a lesson", list(LESSON_KEYS))]

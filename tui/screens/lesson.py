@@ -149,7 +149,7 @@ class LessonScreen(Screen[None]):
     def _told(self, plan: Plan) -> Notice:
         if not plan.running:
             end, why = how(plan), f" ({plan.error})" if plan.error else ""
-            return Notice(text=f"{plan.verb} {plan.name}: {end.text}{why}", tone=end.tone)
+            return Notice(text=f"{lesson.said(plan)}: {end.text}{why}", tone=end.tone)
         if plan.error and plan.way is not self.plan.way:
             return Notice(text=f"✘ {plan.error}", tone="bad")
         return Notice()
@@ -189,7 +189,7 @@ class LessonScreen(Screen[None]):
     @work(group="leave", exclusive=True)
     async def action_leave(self) -> None:
         if self.plan.running:
-            question = f"{self.plan.verb} {self.plan.name} is not at its end. What becomes of it?"
+            question = f"{lesson.said(self.plan)} is not at its end. What becomes of it?"
             answer = cast(Move | str | None, await self.longshore.push_screen_wait(Menu("Leave the lesson", question, _LEAVE)))
             if answer is None:
                 return

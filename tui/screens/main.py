@@ -8,7 +8,6 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.model.world import ContainerRow
@@ -17,15 +16,16 @@ from tui.panes.containers import ContainersPane
 from tui.panes.details import DetailsPane
 from tui.panes.layers import LayersPane
 from tui.panes.logs import LogsTab
-from tui.panes.networks import NetworksPane
+from tui.panes.networks import NetworksPane, NetworksSheet
 from tui.panes.pane import Pane
 from tui.screens.compare import CompareScreen
-from tui.screens.deeds import Deeds
 from tui.screens.dialogs import Confirm
 from tui.screens.events import EventsScreen
 from tui.screens.files import FilesScreen
 from tui.screens.help import Help
 from tui.screens.images import ImagesScreen
+from tui.screens.networking import Networking
+from tui.screens.why import WhyScreen
 from tui.view import footer, header
 from tui.view.scene import Notice, Scene
 from tui.widgets.lines import Lines, Sheet
@@ -37,7 +37,7 @@ ROOMY = (100, 30)
 """Columns and rows from which all panes are shown; below, one at a time."""
 
 
-class MainScreen(Deeds, Screen[None]):
+class MainScreen(Networking):
     BINDINGS: ClassVar[list[BindingType]] = actions.bindings()
     AUTO_FOCUS = "#table"
 
@@ -108,7 +108,10 @@ class MainScreen(Deeds, Screen[None]):
         status.paint(lines)
         aimed, one = self.aimed, [self.row] if self.row else []
         items = [(a.key, a.label, True) for a in actions.LOGS if a.footer] if isinstance(self.focused, LogsTab) else []
-        for action in (a for a in actions.ACTIONS if a.footer):
+        if isinstance(self.focused, NetworksSheet):
+            items = [(a.key, a.label, not (a.changes and app.read_only)) for a in actions.NETWORKS if a.footer]
+        own = {key for key, _, _ in items} if isinstance(self.focused, NetworksSheet) else set()
+        for action in (a for a in actions.ACTIONS if a.footer and a.key not in own):
             rows = aimed if action.bulk else one
             can = actions.usable(rows, read_only=app.read_only)
             items.append((action.key, actions.label(action, rows), can(action)))
@@ -167,6 +170,8 @@ class MainScreen(Deeds, Screen[None]):
     def action_open(self) -> None:
         if self.active == LayersPane.number:
             self.action_files()
+        elif self.active == NetworksPane.number:
+            self.open_wiring()
         else:
             self.action_pane(DetailsPane.number)
 
@@ -189,6 +194,11 @@ class MainScreen(Deeds, Screen[None]):
             self.longshore.push_screen(CompareScreen(self.longshore, rows[0].name, rows[0].image_id))
         else:
             self.longshore.say("mark two containers with Space, then = compares their files", "warn")
+
+    def action_why(self) -> None:
+        """Ask from the first of the marked containers to the second, or from the selected one."""
+        ends = [row.name for row in self.aimed[:2]]
+        self.longshore.push_screen(WhyScreen(self.longshore, *ends))
 
     @on(Sheet.Opened)
     def _opened(self) -> None:

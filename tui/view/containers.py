@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from rich.cells import cell_len
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow
+from tui.ports import brief
 from tui.view import table
 from tui.view.figures import Meter, age, bars, memory, rate
 from tui.view.scene import Scene
@@ -48,12 +48,13 @@ def _sort_key(scene: Scene, column: str) -> Callable[[ContainerRow], Any]:
         "up": lambda row: (never - (_since(row) or never)).total_seconds(),
         "name": lambda row: row.name,
         "image": lambda row: row.image,
+        "ports": lambda row: (not row.ports, brief(row.ports)),
     }
     return keys[column]
 
 
 _HEALTH = {"unhealthy": 0, "starting": 1, "healthy": 2}
-SORTED = ("", "cpu", "memory", "net", "freezer", "health", "state", "restarts", "up", "name", "image")
+SORTED = ("", "cpu", "memory", "net", "freezer", "health", "state", "restarts", "up", "name", "image", "ports")
 """The columns as they stand, in the order in which the keys go through them."""
 
 
@@ -82,16 +83,8 @@ def counts(scene: Scene) -> str:
     return " · ".join(f"{n} {word}" for n, word in (*found, (dead, "✘ dead")) if n) or "none"
 
 
-def gone(title: str) -> str:
-    """What is gone, said short, from the title of the step that made it."""
-    if veth := re.search(r"\bveth\w+", title):
-        return f"{veth.group()} gone"
-    nouns = {"layers": "union mount", **dict.fromkeys(("namespace", "address", "task", "process"), "")}
-    return next((f"{noun or word} gone" for word, noun in nouns.items() if word in title), f"gone: {title}")
-
-
 def alarms(row: ContainerRow) -> str:
-    return ", ".join(gone(title) for title in row.missing)
+    return ", ".join(f"{thing} gone" for thing in row.missing)
 
 
 def _cpu(row: ContainerRow, meter: Meter, now: datetime) -> Span:
@@ -193,6 +186,10 @@ def note(row: ContainerRow) -> Span:
     return Span("")
 
 
+def _ports(row: ContainerRow, meter: Meter, now: datetime) -> Span:
+    return Span(brief(row.ports), "code")
+
+
 def _note(row: ContainerRow, meter: Meter, now: datetime) -> Span:
     return note(row)
 
@@ -210,12 +207,13 @@ COLUMNS: dict[str, Column] = {
     "up": Column("UP", _up, 4),
     "name": Column("NAME", _name, 8, 24),
     "image": Column("IMAGE", _image, 7, 28),
+    "ports": Column("PORTS", _ports, 5, 28),
     "note": Column("", _note, 0, 60),
 }
 
 TITLES = {key: column.title for key, column in COLUMNS.items()}
 
-WANTED = ("name", "state", "freezer", "cpu", "health", "memory", "up", "restarts", "image", "net", "bars", "probes")
+WANTED = ("name", "state", "freezer", "cpu", "health", "memory", "up", "restarts", "ports", "image", "net", "bars", "probes")
 """The order in which columns get their place where the screen is narrow. A note that says something always has one."""
 
 NOTE_LEAST = 18
@@ -235,6 +233,8 @@ def _need(scene: Scene, rows: Sequence[ContainerRow], column: Column) -> int:
     if column is COLUMNS["probes"] and not any(row.probes for row in rows):
         return 0
     if column is COLUMNS["restarts"] and not any(row.restarts for row in rows):
+        return 0
+    if column is COLUMNS["ports"] and not any(row.ports for row in rows):
         return 0
     if not column.most:
         return column.least

@@ -26,6 +26,16 @@ def command(verb: str, name: str, params: Params = NO_PARAMS, program: str = "do
             words = ["logs", "-f", name]
         case "exec":
             words = ["exec", "-it", name, *params["command"]]
+        case "create_network":
+            words = ["network", "create", *_create_network(params["body"])]
+        case "remove_network":
+            words = ["network", "rm", name]
+        case "connect":
+            words = ["network", "connect", *_endpoint(params.get("endpoint") or {}), params["network"], name]
+        case "disconnect":
+            words = ["network", "disconnect", params["network"], name]
+        case "prune_networks":
+            words = ["network", "prune", "-f"]
         case _:
             words = [verb, name]
     return line(program, *words)
@@ -47,6 +57,37 @@ def _create(params: Params) -> list[str]:
     words: list[str] = []
     if params.get("name"):
         words += ["--name", params["name"]]
+    host_config = body.get("HostConfig", {})
+    if host_config.get("NetworkMode"):
+        words += ["--network", host_config["NetworkMode"]]
+    for port, bindings in host_config.get("PortBindings", {}).items():
+        words += [word for binding in bindings for word in ("-p", _published(port, binding))]
     if check := body.get("Healthcheck"):
         words += ["--health-cmd", check["Test"][1], "--health-interval", f"{check['Interval'] // 10**9}s"]
     return [*words, body["Image"], *(body.get("Cmd") or ())]
+
+
+def _published(port: str, binding: dict[str, str]) -> str:
+    address, host = binding.get("HostIp", ""), binding.get("HostPort", "")
+    address = f"[{address}]" if ":" in address else address
+    port = port.removesuffix("/tcp")
+    return f"{address}:{host}:{port}" if address else f"{host}:{port}" if host else port
+
+
+def _create_network(body: dict[str, Any]) -> list[str]:
+    words = []
+    for given in (body.get("IPAM") or {}).get("Config", ()):
+        for key, flag in (("Subnet", "--subnet"), ("Gateway", "--gateway"), ("IPRange", "--ip-range")):
+            words += [flag, given[key]] if given.get(key) else []
+    words += [flag for key, flag in (("EnableIPv6", "--ipv6"), ("Internal", "--internal")) if body.get(key)]
+    for key, value in body.get("Options", {}).items():
+        words += ["--opt", f"{key}={value}"]
+    return [*words, body["Name"]]
+
+
+def _endpoint(endpoint: dict[str, Any]) -> list[str]:
+    ipam = endpoint.get("IPAMConfig") or {}
+    words = [word for alias in endpoint.get("Aliases") or () for word in ("--alias", alias)]
+    for key, flag in (("IPv4Address", "--ip"), ("IPv6Address", "--ip6")):
+        words += [flag, ipam[key]] if ipam.get(key) else []
+    return words

@@ -19,6 +19,24 @@ SAMPLES_PER_BAR = 4
 """A bar is the mean of so many samples, so that the strip moves every few seconds and not with each."""
 
 
+class Flow(Struct, frozen=True, kw_only=True):
+    """Bytes per second through one of several cables: as shown, and smoothed."""
+
+    rx: float = 0.0
+    tx: float = 0.0
+    rx_mean: float = 0.0
+    tx_mean: float = 0.0
+
+    def after(self, rx: float, tx: float) -> Flow:
+        rx, tx = smooth(self.rx_mean, rx), smooth(self.tx_mean, tx)
+        return Flow(rx=settle(self.rx, rx, 100.0), tx=settle(self.tx, tx, 100.0), rx_mean=rx, tx_mean=tx)
+
+
+def begun(rx: float, tx: float) -> Flow:
+    """A flow seen for the first time: no smoothing from zero."""
+    return Flow(rx_mean=rx, tx_mean=tx)
+
+
 class Meter(Struct, frozen=True, kw_only=True):
     """A container's figures as shown: smoothed, and held still while they change little."""
 
@@ -31,10 +49,17 @@ class Meter(Struct, frozen=True, kw_only=True):
     recent: tuple[float, ...] = ()
     memory: float = 0.0
     memory_limit: int = 0
-    rx: float = 0.0
-    tx: float = 0.0
-    rx_mean: float = 0.0
-    tx_mean: float = 0.0
+    flow: Flow = Flow()
+    wires: dict[str, Flow] = {}
+    """Of each cable, where there are several."""
+
+    @property
+    def rx(self) -> float:
+        return self.flow.rx
+
+    @property
+    def tx(self) -> float:
+        return self.flow.tx
 
     def after(self, sample: Sample) -> Meter:
         cpu = smooth(self.cpu, sample.cpu)
@@ -42,7 +67,6 @@ class Meter(Struct, frozen=True, kw_only=True):
         if len(recent) >= SAMPLES_PER_BAR:
             bar = settle(bar, sum(recent) / len(recent), 1.0)
             bars, recent = (*bars[1:], level(bar)), ()
-        rx, tx = smooth(self.rx_mean, sample.rx), smooth(self.tx_mean, sample.tx)
         return replace(
             self,
             cpu=cpu,
@@ -52,10 +76,8 @@ class Meter(Struct, frozen=True, kw_only=True):
             recent=recent,
             memory=settle(self.memory, sample.memory, 64 * 1024),
             memory_limit=sample.memory_limit,
-            rx=settle(self.rx, rx, 100.0),
-            tx=settle(self.tx, tx, 100.0),
-            rx_mean=rx,
-            tx_mean=tx,
+            flow=self.flow.after(sample.rx, sample.tx),
+            wires={veth: self.wires.get(veth, begun(*rates)).after(*rates) for veth, rates in sample.wires.items()},
         )
 
 
@@ -64,7 +86,8 @@ NO_METER = Meter()
 
 def first(sample: Sample) -> Meter:
     """The meter of a container seen for the first time: no smoothing from zero."""
-    meter = Meter(cpu=sample.cpu, cpu_shown=round(sample.cpu), memory=sample.memory, rx_mean=sample.rx, tx_mean=sample.tx)
+    flow = begun(sample.rx, sample.tx)
+    meter = Meter(cpu=sample.cpu, cpu_shown=round(sample.cpu), memory=sample.memory, flow=flow)
     return meter.after(sample)
 
 

@@ -41,7 +41,7 @@ def _mounted(row: ContainerRow) -> str:
 
 
 def _mount_gone(row: ContainerRow) -> bool:
-    return any("layers" in text for text in row.missing)
+    return "union mount" in row.missing
 
 
 class Looked(Struct, frozen=True, kw_only=True):

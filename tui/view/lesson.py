@@ -29,7 +29,12 @@ def moved(plan: Plan, before: Plan | None) -> int:
 
 
 def title(plan: Plan) -> str:
-    return f"{plan.verb} {plan.name} · lesson · {how(plan).text}"
+    return f"{said(plan)} · lesson · {how(plan).text}"
+
+
+def said(plan: Plan) -> str:
+    """`start web`, `create network backend`."""
+    return f"{plan.verb.replace('_', ' ')} {plan.name}"
 
 
 def step_lines(plan: Plan, width: int) -> tuple[list[Line], list[int]]:

@@ -1,54 +1,213 @@
-"""The wiring: each bridge, and what is plugged into it."""
+"""The wiring as a tree: each network, and each cable into it with its two ends, its address, its ports and its live rates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import NamedTuple
 
-from engine.model.world import ContainerRow, NetworkRow
-from tui.view.containers import gone
-from tui.view.figures import rate
+from rich.cells import cell_len
+
+from engine.model.world import ContainerRow, NetworkRow, WireRow, World
+from tui.ports import brief
+from tui.view.figures import Flow, rate
 from tui.view.scene import Scene
-from tui.view.text import GAP, Line, Span, line, shorten, width_of, wrap
+from tui.view.text import GAP, Line, Span, pad, shorten, width_of
+
+SHARED = "container:"
+"""How the mode of one begins that lives in another's network namespace."""
+
+WANTED = ("name", "wire", "address", "ports", "rates", "address6")
+"""The order in which columns get their place where it is narrow."""
+DRAWN = ("wire", "name", "address", "address6", "ports", "rates")
+"""The order in which they stand."""
+MOST = {"name": 20, "ports": 24}
+"""Cells they may grow to."""
+RATES = 11
+LEAD = 2
+"""Cells of the tree's branches."""
+
+Layout = tuple[tuple[str, int], ...]
 
 
-def lines(scene: Scene, selected: str, width: int) -> list[Line]:
-    networks = sorted(scene.world.networks.values(), key=lambda network: (not network.bridge, network.name))
-    if not networks:
-        return [line(text, "dim") for text in wrap("There is no network.", width)]
-    return [row for network in networks for row in _network(scene, network, selected, width)]
+class Row(NamedTuple):
+    """A line of the tree: a network, or a cable into it."""
+
+    network: NetworkRow
+    container: ContainerRow | None = None
+    wire: WireRow | None = None
+    ports: str = ""
+    """What of the host leads to this cable."""
+    sharing: tuple[str, ...] = ()
+    """Who lives in the container's network namespace too."""
+    last: bool = False
+    """The network's last."""
+    users: tuple[str, ...] = ()
+    """Of a network: the names of the containers on it."""
+    folded: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Stays the same while the tree changes around it."""
+        return self.network.id, self.container.id if self.container else ""
 
 
-def _members(rows: Iterable[ContainerRow], network: NetworkRow) -> list[ContainerRow]:
-    return sorted((row for row in rows if row.network in (network.name, network.id) and row.veth), key=lambda row: row.name)
+def tree(world: World, folded: Set[str] = frozenset()) -> tuple[Row, ...]:
+    """All networks, those with a bridge first. `folded`: ids of networks whose cables are not shown."""
+    containers = sorted(world.containers.values(), key=lambda row: row.name)
+    internal = {n.name for n in world.networks.values() if n.internal}
+    sharing: dict[str, tuple[str, ...]] = {}
+    cables: dict[str, list[Row]] = {n.name: [] for n in world.networks.values()}
+    by_name = {n.name: n for n in world.networks.values()}
+    for c in containers:
+        if c.network.startswith(SHARED) and c.status.alive:
+            with_ = c.network.removeprefix(SHARED)
+            sharing[with_] = (*sharing.get(with_, ()), c.name)
+    for c in containers:
+        out = min((wire.network for wire in c.wires if wire.network not in internal), default="")
+        for wire in c.wires:
+            if network := by_name.get(wire.network):
+                ports = brief(c.ports) if wire.network == out else ""
+                cables[wire.network].append(Row(network, c, wire, ports, sharing.get(c.id, ())))
+    rows: list[Row] = []
+    for n in sorted(by_name.values(), key=lambda n: (not n.bridge, n.name != "bridge", n.name)):
+        plugged = cables[n.name]
+        users = tuple(row.container.name for row in plugged if row.container) if n.bridge else _in_mode(containers, n.name)
+        rows.append(Row(n, users=users, folded=n.id in folded and bool(plugged)))
+        if n.id not in folded:
+            rows += [row._replace(last=row is plugged[-1]) for row in plugged]
+    return tuple(rows)
 
 
-def _network(scene: Scene, network: NetworkRow, selected: str, width: int) -> list[Line]:
-    if not network.bridge:
-        return [_fitted((Span(network.name, "strong"), GAP, Span("no bridge, loopback only", "dim")), width)]
-    members = _members(scene.world.containers.values(), network)
-    prefix = network.subnet.rpartition("/")[2]
-    nat = Span("nat ✔", "good") if network.nat else Span("! nat ✘ gone", "bad")
-    bridge = Span(network.bridge, "strong") if network.up else Span(f"! {network.bridge} ✘ gone", "bad")
-    count = "1 member" if len(members) == 1 else f"{len(members)} members"
-    head = (bridge, GAP, Span(f"{network.gateway}/{prefix}"), GAP, nat, GAP, Span(count, "dim"))
-    drawn = [_member(scene, row, row is members[-1], row.id == selected, width) for row in members]
-    return [_fitted(head, width), *drawn]
+def _in_mode(containers: Iterable[ContainerRow], mode: str) -> tuple[str, ...]:
+    return tuple(c.name for c in containers if c.network == mode and c.status.alive)
 
 
-def _member(scene: Scene, row: ContainerRow, last: bool, selected: bool, width: int) -> Line:
-    cut = next((title for title in row.missing if row.veth in title), "")
-    meter = scene.meter(row.id)
-    wire: Line = (Span(row.veth), Span(" ═ ", "accent"), Span(row.interface))
-    if cut:
-        wire = (Span(f"! {gone(cut)} ╳ {row.interface}", "bad"),)
-    traffic = (GAP, Span(f"↓{rate(meter.rx)} ↑{rate(meter.tx)}", "dim")) if meter.rx or meter.tx else ()
-    name = Span(row.name, "strong" if selected else "")
-    spans = (Span(" └ " if last else " ├ ", "dim"), *wire, GAP, name, GAP, Span(row.address, "code"), *traffic)
-    return _fitted(spans, width)
+def layout(rows: Iterable[Row], width: int) -> Layout:
+    """The columns of cables that fit into `width`, the same for all, so that the tree can be read downwards too."""
+    need = dict.fromkeys(DRAWN, 0)
+    for row in rows:
+        for key, text in _cells(row).items():
+            need[key] = max(need[key], min(cell_len(text), MOST.get(key, 99)))
+    need["rates"] = RATES if need["name"] else 0
+    taken: dict[str, int] = {}
+    for key in WANTED:
+        if need[key] and LEAD + sum(taken.values()) + 2 * len(taken) + need[key] <= width:
+            taken[key] = need[key]
+    return tuple((key, taken[key]) for key in DRAWN if key in taken)
 
 
-def _fitted(spans: Line, width: int) -> Line:
-    """Whole parts as far as they fit: an address is no use by half."""
-    while len(spans) > 1 and width_of(spans) > width:
-        spans = spans[:-1]
-    return spans if width_of(spans) <= width else (Span(shorten(spans[0].text, width), spans[0].tone),)
+def _cells(row: Row) -> Mapping[str, str]:
+    """What a cable's columns say; what changes all the time is not in it."""
+    if row.container is None or row.wire is None:
+        return {}
+    return {
+        "wire": f"{row.wire.veth}═{row.wire.interface}",
+        "name": row.container.name,
+        "address": _bare(row.wire.address),
+        "address6": _bare(row.wire.address6),
+        "ports": row.ports,
+    }
+
+
+_TONES = {"address": "code", "address6": "code", "ports": "accent", "rates": "dim"}
+
+
+def _bare(address: str) -> str:
+    """Without the prefix length: the network's line has it."""
+    return address.partition("/")[0]
+
+
+def body(scene: Scene, row: Row, columns: Layout, selected: str, width: int) -> Line:
+    """`selected`: the id of the container that the other panes show."""
+    if row.container and row.wire:
+        return _cable(scene, row, row.container, row.wire, columns, selected, width)
+    return _fitted(_bridge(row) if row.network.bridge else _built_in(row), width)
+
+
+def _bridge(row: Row) -> list[Span]:
+    n = row.network
+    if n.verb:
+        doing = f"lesson: {n.verb}, t goes on" if n.lesson else f"{n.verb} …"
+        return [Span(n.name, "strong"), Span(doing.replace("_network", ""), "accent"), Span(n.subnet)]
+    rules = Span("internal", "cold") if n.internal else Span("nat ✔", "good")
+    if not n.nat:
+        rules = Span(f"! {'rules' if n.internal else 'nat'} ✘ gone", "bad")
+    count = "1 member" if len(row.users) == 1 else f"{len(row.users)} members"
+    said = [
+        Span(n.name, "strong"),
+        Span(n.bridge, "dim") if n.up else Span(f"! {n.bridge} ✘ gone", "bad"),
+        Span(_with_prefix(n.gateway, n.subnet)),
+        rules,
+        Span(f"{count}, l shows them" if row.folded else count, "dim"),
+    ]
+    if not n.icc:
+        said.append(Span("icc off", "warn"))
+    if n.subnet6:
+        said.append(Span(_with_prefix(n.gateway6, n.subnet6)))
+    if n.mtu != 1500:
+        said.append(Span(f"mtu {n.mtu}", "dim"))
+    return said
+
+
+def _with_prefix(gateway: str, subnet: str) -> str:
+    return f"{gateway}/{subnet.rpartition('/')[2]}" if gateway else subnet
+
+
+_ABOUT = {"host": "the host's own interfaces", "none": "loopback only"}
+
+
+def _built_in(row: Row) -> list[Span]:
+    users = f"{len(row.users)}: {', '.join(row.users)}" if row.users else "nobody"
+    return [Span(row.network.name, "strong"), Span(_ABOUT.get(row.network.name, "no bridge"), "dim"), Span(users, "dim")]
+
+
+def _cable(
+    scene: Scene, row: Row, container: ContainerRow, wire: WireRow, columns: Layout, selected: str, width: int
+) -> Line:
+    lead = Span("└ " if row.last else "├ ", "dim")
+    name_tone = "strong" if container.id == selected else ""
+    if trouble := _trouble(row.network, container, wire):
+        return _fitted([lead, *trouble, Span(container.name, name_tone), Span(_bare(wire.address), "code")], width, glued=1)
+    texts = {**_cells(row), "rates": _rates(scene, container, wire)}
+    drawn: list[Span] = [lead]
+    for key, wide in columns:
+        if key == "wire":
+            drawn += [Span(wire.veth), Span("═", "accent"), Span(pad(wire.interface, wide - cell_len(wire.veth) - 1))]
+        else:
+            drawn.append(Span(pad(texts[key], wide), name_tone if key == "name" else _TONES[key]))
+        drawn.append(GAP)
+    shared = f"+ {', '.join(row.sharing)}" if row.sharing else ""
+    if shared and width_of(tuple(drawn)) + cell_len(shared) <= width:
+        return (*drawn, Span(shared, "dim"))
+    return tuple(drawn[:-1])
+
+
+def _trouble(network: NetworkRow, container: ContainerRow, wire: WireRow) -> list[Span]:
+    """What of a cable somebody has deleted."""
+    if wire.veth in container.missing:
+        return [Span(f"! {wire.veth} gone ╳ {wire.interface}", "bad")]
+    if f"address {_bare(wire.address)}" in container.missing:
+        return [Span(f"{wire.veth}═{wire.interface}"), Span("! address gone", "bad")]
+    if network.bridge and not network.up:
+        return [Span(f"! {wire.veth} ╳ no bridge", "bad")]
+    return []
+
+
+def _rates(scene: Scene, container: ContainerRow, wire: WireRow) -> str:
+    meter = scene.meter(container.id)
+    flow = meter.wires.get(wire.veth, Flow()) if len(container.wires) > 1 else meter.flow
+    if not (flow.rx or flow.tx):
+        return ""
+    down, up = (rate(each).replace(" ", "") for each in (flow.rx, flow.tx))
+    return f"↓{down:<4} ↑{up}"
+
+
+def _fitted(parts: Sequence[Span], width: int, glued: int = 0) -> Line:
+    """Whole parts as far as they fit, two apart but for the first `glued`: an address is no use by half."""
+    line: Line = (parts[0],)
+    for n, part in enumerate(parts[1:], 1):
+        longer = (*line, part) if n <= glued else (*line, GAP, part)
+        if width_of(longer) > width:
+            break
+        line = longer
+    return line if width_of(line) <= width else (Span(shorten(line[0].text, width), line[0].tone),)

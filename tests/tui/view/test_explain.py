@@ -167,7 +167,7 @@ def test_what_is_under_way_or_gone_comes_first() -> None:
     first = explain(*_with(row("web", verb="stop", step="End the process", at=1, of=6)))[0]
     assert first == "A stop is on its way: step 2 of 6, End the process."
     assert "step by step, at step 2 of 6" in told(row("web", lesson=True, verb="stop", at=1, of=6))
-    assert "Deleted behind the engine's back: union mount gone" in told(row("web", missing=("Mount the layers",)))
+    assert "Deleted behind the engine's back: union mount gone" in told(row("web", missing=("union mount",)))
 
 
 def test_what_the_engine_says_is_shown_not_obeyed() -> None:

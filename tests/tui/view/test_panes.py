@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from engine.model.status import Status
 from engine.model.world import EngineRow, Freezer, ImageRow, LayerRow, World
-from tests.tui.made import BRIDGE, IMAGE, NO_NETWORK, row, sample, small_world
+from tests.tui.made import BRIDGE, IMAGE, row, sample, small_world
 from tui.view import containers, footer, header, layers, networks
 from tui.view.docker import command
 from tui.view.figures import measure
@@ -33,6 +33,11 @@ def table(shown: Scene, width: int = 130) -> list[str]:
     lines: list[Line] = [containers.head(columns), *(containers.body(shown, r, columns) for r in rows)]
     assert all(width_of(line) <= width for line in lines)
     return [plain(line) for line in lines]
+
+
+def drawn(shown: Scene, width: int) -> list[Line]:
+    rows = networks.tree(shown.world)
+    return [networks.body(shown, row, networks.layout(rows, width), "", width) for row in rows]
 
 
 def tones(line: Line, word: str) -> set[str]:
@@ -64,33 +69,19 @@ def test_the_freezer_column_is_the_kernels_word() -> None:
 
 def test_what_is_missing_is_loud_everywhere() -> None:
     broken = row("web")
-    broken = replace(broken, missing=(f"Plug {broken.veth} into longshore0", "Mount the layers as one file system"))
+    broken = replace(broken, missing=(broken.veth, "union mount"))
     shown = scene(replace(small_world(), containers={broken.id: broken}))
     assert "! veth" in table(shown, 78)[1]
-    assert any("gone ╳ eth0" in plain(line) for line in networks.lines(shown, broken.id, 60))
+    assert any("gone ╳ eth0" in plain(line) for line in drawn(shown, 60))
     assert "union mount gone" in layers.title(broken)
     assert "bad" in {span.tone for line in footer.status(shown, broken.id, Notice(), 80) for span in line}
 
 
 def test_a_bridge_or_nat_that_is_gone_is_said() -> None:
     shown = scene(replace(small_world(), networks={BRIDGE.id: replace(BRIDGE, up=False, nat=False)}))
-    text = plain(networks.lines(shown, "", 70)[0])
+    text = plain(drawn(shown, 70)[0])
     assert "! longshore0 ✘ gone" in text
     assert "! nat ✘ gone" in text
-
-
-def test_the_wiring_is_a_tree() -> None:
-    drawn = [plain(line) for line in networks.lines(scene(), "", 60)]
-    assert drawn[0] == "longshore0  10.84.0.1/16  nat ✔  2 members"
-    assert drawn[1].startswith(" ├ veth") and " ═ eth0  db  10.84.0.3" in drawn[1]
-    assert drawn[2].startswith(" └ veth") and "web" in drawn[2] and "↓3.1 k ↑1.2 k" in drawn[2]
-    assert drawn[3] == f"{NO_NETWORK.name}  no bridge, loopback only"
-
-
-def test_networks_drop_whole_parts_where_narrow() -> None:
-    for line in networks.lines(scene(), "", 34):
-        assert width_of(line) <= 34
-        assert not plain(line).endswith("10.84.0")
 
 
 def test_layers_are_stacked_from_what_is_written_to_the_image() -> None:
