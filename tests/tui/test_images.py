@@ -216,20 +216,26 @@ async def test_a_name_that_cannot_be_is_refused_while_it_is_typed(engine: Script
 # Files
 
 
-async def test_a_file_is_loaded_and_a_missing_one_is_told_in_the_prompt(engine: ScriptedEngine, tmp_path: Path) -> None:
+async def test_a_file_is_loaded_and_a_missing_one_is_told_in_the_prompt(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "a.tar").write_bytes(b"archive")
     async with images(engine) as (app, pilot, screen):
-        await pilot.press("L", *f"{tmp_path}/b.tar", "enter")
+        await pilot.press("L", *"b.tar", "enter")
         await until(pilot, lambda: on_screen(app, "No such file or directory"))
         await pilot.press(*["backspace"] * 5, *"a.tar", "enter")
         await until(pilot, lambda: "loaded:1" in names(screen) and on_screen(app, "✔ Loaded image: loaded:1"))
         assert on_screen(app, "$ docker load -i ")
 
 
-async def test_what_is_no_archive_is_told_in_a_sentence(engine: ScriptedEngine, tmp_path: Path) -> None:
+async def test_what_is_no_archive_is_told_in_a_sentence(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_bytes(b"something else")
     async with images(engine) as (app, pilot, _screen):
-        await pilot.press("L", *f"{tmp_path}/a", "enter")
+        await pilot.press("L", "a", "enter")
         await until(pilot, lambda: on_screen(app, "it is no archive of images"))
 
 

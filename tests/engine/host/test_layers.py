@@ -280,6 +280,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     umount2(str(root), MNT_DETACH)
 
 
+async def test_the_last_files_of_a_disk_are_left_to_others(small_disk: Path) -> None:
+    umount2(str(small_disk), MNT_DETACH)
+    mount("small", str(small_disk), "tmpfs", data="nr_inodes=200")
+    store = ImageStore(Facts(root=str(small_disk)))
+    await store.load_all()
+    while (left := os.statvfs(small_disk).f_favail) > 16:  # a layer's own directories take some
+        (small_disk / str(left)).touch()
+    with pytest.raises(HostFailed, match=r"the layer: entry 'etc/motd': the disk takes no more files; make room on the disk"):
+        await store.add_layer("", "", stream(BASE))
+    assert not directories(small_disk)
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 async def test_a_bomb_is_refused_by_the_room_there_is(small_disk: Path, pack: Any) -> None:
     store = ImageStore(Facts(root=str(small_disk)))
