@@ -87,41 +87,6 @@ class World:
             await self.client.do("remove", name, {"force": True})
 
 
-def shown(self, *command: str) -> str:
-        return self.here.shown(*command)
-
-    def enter(self, c: Container) -> str:
-        return f"{self.engine.run}/netns/{c.sandbox}"
-
-    def within(self, c: Container, *command: str) -> str:
-        return run("nsenter", f"--net={self.enter(c)}", *command)
-
-    async def container(self, name: str, network: str = "open", script: str = SERVE, **host: Any) -> Container:
-        host_config = {"NetworkMode": network, **host}
-        body = {"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": "KILL", "HostConfig": host_config}
-        await self.client.do("create", "", {"name": name, "body": body})
-        return await self.start(name, script)
-
-    async def start(self, name: str, script: str) -> Container:
-        """Start it, and wait until what its script serves is there."""
-        await self.client.do("start", name)
-        c = await self.client.inspect(name)
-        if own := c.plugged:  # what its script serves is there
-            address = own[0].address
-            while script == SERVE and await fetch(self.enter(c), address, 80) is None:
-                pass
-        return c
-
-    @asynccontextmanager
-    async def one(self, network: str = "open", **host: Any) -> AsyncIterator[Container]:
-        """A container that a test may spoil."""
-        name = f"one-{secrets.token_hex(3)}"
-        try:
-            yield await self.container(name, network, **host)
-        finally:
-            await self.client.do("remove", name, {"force": True})
-
-
 def shown(verdict: Verdict) -> str:
     return "\n".join([verdict.sentence, *(f"{hop.outcome} {hop.reason}: {hop.title}: {hop.shown}" for hop in verdict.hops)])
 
