@@ -208,6 +208,22 @@ async def test_a_published_port_of_a_program_on_loopback(world: World) -> None:
         await world.stops(Reason.LISTENS_ELSEWHERE, "outside", c.name, 81)
 
 
+async def test_a_port_that_the_relay_carries(world: World) -> None:
+    """It answers for a container without IPv6, even where nothing does inside."""
+    await world.reaches("outside", "web", 80, family=6)
+    async with world.one(PortBindings=published(":8084:81")) as c:
+        await world.stops(Reason.LISTENS_ELSEWHERE, "outside", c.name, 81, family=6)
+
+
+async def test_one_of_several_addresses(world: World) -> None:
+    async with world.one() as c:
+        await world.client.do("connect", c.name, {"network": "other"})
+        first, second = (e.address for e in (await world.client.inspect(c.name)).endpoints)
+        await world.reaches("web", first, 80)
+        await world.stops(Reason.DIFFERENT_BRIDGE, "web", second, 80)
+        await world.reaches("host", second, 80)
+
+
 async def test_a_host_that_lost_the_address_of_a_port(world: World) -> None:
     world.shown("ip", "address", "add", "192.0.2.3/24", "dev", "up0")
     async with world.one(PortBindings=published("192.0.2.3:8083:80")) as c:
