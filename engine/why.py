@@ -16,7 +16,7 @@ from engine.core import Engine
 from engine.host.sight import Answer, Attempt, Listener, Sight
 from engine.model.container import Container
 from engine.model.errors import HostFailed, Invalid, NotFound
-from engine.model.network import BUILT_IN, Binding, Endpoint, Network, Published
+from engine.model.network import BUILT_IN, Binding, Endpoint, Network
 from engine.model.reach import Hop, Outcome, Verdict
 from engine.spec import reach
 from engine.spec.resolution import NAME_SERVER, resolv_conf, values
@@ -50,7 +50,9 @@ class End:
 
     @property
     def cables(self) -> tuple[Endpoint, ...]:
-        return self.wired.endpoints if self.wired else ()
+        """Where an address was asked for, the one that has it."""
+        own = self.wired.endpoints if self.wired else ()
+        return tuple(e for e in own if self.address in (e.address, e.address6)) or own
 
     @property
     def enter(self) -> str:
@@ -178,7 +180,7 @@ class Why:
     async def _with_host(self, q: Question) -> AsyncGenerator[Hop, None]:
         """A container and the host it runs on."""
         a, b = q.a, q.b
-        e = (a.cables or b.cables)[0]
+        e = way_out(a.cables) or (a.cables or b.cables)[0]
         async for hop in self._cable(q, a if a.wired else b, e):
             yield hop
         address = b.address or (reach.address_of(e, q.family) if b.wired else await self._hosts_address(e, q.family))
@@ -216,7 +218,7 @@ class Why:
         """From outside to the host, or to a container by a port of the host."""
         b = q.b
         found = await self.host.reach.route("", q.a.address or ANYWHERE[q.family])
-        here, port, ear = await self.host.reach.look(""), q.port, ""
+        here, port, ear, by_nat = await self.host.reach.look(""), q.port, "", True
         uplink = here.interfaces.get(found.interface) if found else None
         alike = tuple(dict.fromkeys((found.source, *uplink.addresses))) if found and uplink else ()
         address = b.address or next(iter(alike), "")
@@ -229,41 +231,46 @@ class Why:
             if isinstance(p, Hop):
                 yield p
                 return
-            yield await self._published(b.wired, e, p, here, alike)
+            by_nat = translated([Binding(protocol=p.protocol, port=p.port, host_ip=p.host_ip)], e)
+            led, held = await self.host.firewall.look_forward(b.wired.id), await self.host.ports.look(b.wired.id)
+            yield reach.published(b.wired, p, here, alike, held, led, translated=by_nat)
             async for hop in self._cable(replace(q, family=4 if not e.address6 else q.family), b, e):
                 yield hop
             port, ear = p.host_port, reach.address_of(e, q.family) or e.address
             address = address if ip_address(p.host_ip).is_unspecified else p.host_ip
         async with self.host.reach.outside(q.family) as (stranger, gateway):
             address = address or gateway
-            async for hop in self._arrive(q, stranger, address, port, ear=ear or address):
+            async for hop in self._arrive(q, stranger, address, port, ear=ear or address, relayed=not by_nat):
                 yield hop
-
-    async def _published(self, c: Container, e: Endpoint, p: Published, here: Sight, alike: tuple[str, ...]) -> Hop:
-        asked = Binding(protocol=p.protocol, port=p.port, host_ip=p.host_ip)
-        led, held = await self.host.firewall.look_forward(c.id), await self.host.ports.look(c.id)
-        return reach.published(c, p, here, alike, held, led, translated=translated([asked], e))
 
     # The end of the path
 
     async def _arrive(
-        self, q: Question, netns: str, address: str, port: int = 0, *, ear: str = "", shared: Network | None = None
+        self,
+        q: Question,
+        netns: str,
+        address: str,
+        port: int = 0,
+        *,
+        ear: str = "",
+        shared: Network | None = None,
+        relayed: bool = False,
     ) -> AsyncGenerator[Hop, None]:
         """Try it from a namespace; then say what firewalls, the other end's sockets and the attempt tell.
 
-        `port`: what is asked for where it is not the target's own, `ear`: the target's address where it is not `address`.
+        `port`: what is asked for where it is not the target's own, `ear`: the target's address where it is not `address`;
+        `relayed`: what answers is not the target, but the relay in front of it.
         """
         b, ear = q.b, ear or address
         listeners = () if b.netns is None else (await self.host.reach.look(b.netns)).listeners
         tried = await self._try(q, netns, address, port or q.port, listeners, ear)
         drop = tried.drop
-        yield reach.rules(
-            tried, shared, next((end.said for end in (q.a, b) if drop and drop.netns and end.netns == drop.netns), "")
-        )
+        where = next((end.said for end in (q.a, b) if drop and drop.netns and end.netns == drop.netns), "")
+        yield reach.rules(tried, shared, where)
         if q.port and not b.outside:
             hop = reach.listening(b.said, ear, q.port, q.protocol, listeners)
-            if hop.outcome is Outcome.OK or tried.answer is not Answer.ANSWERED:  # what answers has ears, seen or not
-                yield hop
+            if hop.outcome is Outcome.OK or relayed or tried.answer is not Answer.ANSWERED:
+                yield hop  # else what answers has ears, seen or not
         neighbour, state = await self._neighbour(netns, address)
         if b.outside and state not in reach.AWAY:
             neighbour, state = await self._neighbour("", address)

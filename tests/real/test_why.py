@@ -2,130 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from engine.client import Client
 from engine.host.netns import inside
-from engine.model.container import Container
 from engine.model.errors import Invalid, NotFound
-from engine.model.reach import Outcome, Verdict
+from engine.model.reach import Outcome
 from engine.spec.reach import Reason
-from tests.engines import EngineProcess
-from tests.leftovers import MARK
-from tests.real.machine import ADDRESS, NAMED, OUTSIDE, WEB, Machine, fetch, machine, path, run
+from tests.real.machine import ADDRESS, NAMED, OUTSIDE, WEB, fetch, path, run
+from tests.real.reaching import SECOND, World, a_world, published, rule, shown
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SERVE = "mkdir -p /tmp/www; httpd -p 80 -h /tmp/www; httpd -p 127.0.0.1:81 -h /tmp/www; exec sleep 1000"
-SECOND = "192.0.2.2"
-"""Another address of the machine's uplink."""
 UDP = 53
-
-
-@dataclass
-class World:
-    """One engine with a few containers, on a machine with an uplink."""
-
-    here: Machine
-    engine: EngineProcess
-    client: Client
-
-    async def why(self, source: str, target: str, port: int = 0, protocol: str = "", **more: Any) -> Verdict:
-        return await self.client.why(source, target, port, protocol, **more)
-
-    async def stops(self, reason: Reason, source: str, target: str, *asked: Any, **more: Any) -> Verdict:
-        """The verdict, which must name this reason, with a sentence and a remedy, and nothing before it."""
-        verdict = await self.why(source, target, *asked, **more)
-        stopped = verdict.stopped
-        assert stopped and stopped.reason == reason, shown(verdict)
-        assert stopped.why and stopped.remedy and stopped.shown and stopped is verdict.hops[-1]
-        assert verdict.reached is False and stopped.why in verdict.sentence
-        return verdict
-
-    async def reaches(self, source: str, target: str, *asked: Any, **more: Any) -> Verdict:
-        verdict = await self.why(source, target, *asked, **more)
-        assert verdict.reached, shown(verdict)
-        return verdict
-
-    def shown(self, *command: str) -> str:
-        return self.here.shown(*command)
-
-    def enter(self, c: Container) -> str:
-        return f"{self.engine.run}/netns/{c.sandbox}"
-
-    def within(self, c: Container, *command: str) -> str:
-        return run("nsenter", f"--net={self.enter(c)}", *command)
-
-    async def container(self, name: str, network: str = "open", script: str = SERVE, **host: Any) -> Container:
-        host_config = {"NetworkMode": network, **host}
-        body = {"Image": "busybox", "Cmd": ["sh", "-c", script], "StopSignal": "KILL", "HostConfig": host_config}
-        await self.client.do("create", "", {"name": name, "body": body})
-        await self.client.do("start", name)
-        c = await self.client.inspect(name)
-        if own := c.plugged:  # what its script serves is there
-            address = own[0].address
-            while script == SERVE and await fetch(self.enter(c), address, 80) is None:
-                pass
-        return c
-
-    @asynccontextmanager
-    async def one(self, network: str = "open", **host: Any) -> AsyncIterator[Container]:
-        """A container that a test may spoil."""
-        name = f"one-{secrets.token_hex(3)}"
-        try:
-            yield await self.container(name, network, **host)
-        finally:
-            await self.client.do("remove", name, {"force": True})
-
-
-def shown(verdict: Verdict) -> str:
-    return "\n".join([verdict.sentence, *(f"{hop.outcome} {hop.reason}: {hop.title}: {hop.shown}" for hop in verdict.hops)])
-
-
-def published(*ports: str) -> dict[str, list[dict[str, str]]]:
-    """`PortBindings` of `address:host:port`."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for port in ports:
-        address, outer, inner = port.split(":")
-        found.setdefault(f"{inner}/tcp", []).append({"HostIp": address, "HostPort": outer})
-    return found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world() -> AsyncIterator[World]:
-    engine = EngineProcess(Path(tempfile.gettempdir(), f"longshore-{os.environ[MARK][:4]}{secrets.token_hex(2)}"))
-    async with machine(secrets.token_hex(3)) as here:
-        here.shown("ip", "address", "add", f"{SECOND}/24", "dev", "up0")
-        engine.prefix = here.own.enter
-        try:
-            await engine.start()
-            async with engine.client() as client:
-                made = World(here, engine, client)
-                for name, settings in (
-                    ("open", {}),
-                    ("other", {}),
-                    ("closed", {"Options": {"com.docker.network.bridge.enable_icc": "false"}}),
-                    ("shut", {"Internal": True}),
-                    ("both", {"EnableIPv6": True}),
-                ):
-                    await client.do("create_network", "", {"body": {"Name": name, **settings}})
-                await made.container("web", PortBindings=published(":8080:80"))
-                await made.container("db")
-                await made.container("far", "other", PortBindings=published("127.0.0.1:8090:80"))
-                yield made
-        finally:
-            await engine.clean()
+    async with a_world() as made:
+        yield made
 
 
 async def test_neighbours_reach_each_other_by_name_too(world: World) -> None:
@@ -248,15 +146,6 @@ async def test_a_bridge_that_somebody_deleted(world: World) -> None:
     await world.client.do("remove_network", "brief")
 
 
-@contextmanager
-def rule(world: World, program: str, *words: str) -> Iterator[None]:
-    world.shown(program, "-I", *words)
-    try:
-        yield
-    finally:
-        world.shown(program, "-D", *words)
-
-
 @pytest.mark.parametrize("program", ["iptables", "iptables-legacy"])
 async def test_a_strangers_firewall_on_the_way_out(world: World, program: str) -> None:
     await world.reaches("web", OUTSIDE, WEB)
@@ -317,6 +206,22 @@ async def test_a_port_published_elsewhere(world: World) -> None:
 async def test_a_published_port_of_a_program_on_loopback(world: World) -> None:
     async with world.one(PortBindings=published(":8082:81")) as c:
         await world.stops(Reason.LISTENS_ELSEWHERE, "outside", c.name, 81)
+
+
+async def test_a_port_that_the_relay_carries(world: World) -> None:
+    """It answers for a container without IPv6, even where nothing does inside."""
+    await world.reaches("outside", "web", 80, family=6)
+    async with world.one(PortBindings=published(":8084:81")) as c:
+        await world.stops(Reason.LISTENS_ELSEWHERE, "outside", c.name, 81, family=6)
+
+
+async def test_one_of_several_addresses(world: World) -> None:
+    async with world.one() as c:
+        await world.client.do("connect", c.name, {"network": "other"})
+        first, second = (e.address for e in (await world.client.inspect(c.name)).endpoints)
+        await world.reaches("web", first, 80)
+        await world.stops(Reason.DIFFERENT_BRIDGE, "web", second, 80)
+        await world.reaches("host", second, 80)
 
 
 async def test_a_host_that_lost_the_address_of_a_port(world: World) -> None:
