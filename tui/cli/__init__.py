@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from engine.model.errors import EngineError
-from tui.cli import containers, engines, lists, logs, run, sessions, why  # noqa: F401 - each adds its commands
+from tui.cli import containers, engines, lists, logs, networks, run, sessions, why  # noqa: F401 - each adds its commands
 from tui.cli.group import complain, longshore
 
 USAGE = 125

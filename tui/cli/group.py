@@ -83,11 +83,12 @@ def listener(path: str) -> int:
 
 
 def verb(
-    name: str, *, looks: bool = False, starts: bool = False, **attributes: Any
+    name: str, *, group: click.Group = longshore, looks: bool = False, starts: bool = False, **attributes: Any
 ) -> Callable[[Callable[..., Awaitable[int | None]]], click.Command]:
     """A command of `longshore` from a coroutine that is given the engine; it answers with the exit code, None for 0.
 
-    `looks`: it changes nothing, so it may be had with `--read-only`. `starts`: it starts an engine where none answers.
+    `group`: where it is found. `looks`: it changes nothing, so it may be had with `--read-only`. `starts`: it starts an engine
+    where none answers.
     """
 
     def decorate(function: Callable[..., Awaitable[int | None]]) -> click.Command:
@@ -100,7 +101,7 @@ def verb(
                 click.echo(f"An engine was started in the background, with its log in {background.log_path(path)}.", err=True)
             sys.exit(ask(path, lambda client: function(client, **given)) or 0)
 
-        return longshore.command(name, **attributes)(command)
+        return group.command(name, **attributes)(command)
 
     return decorate
 

@@ -20,6 +20,7 @@ from engine.model.world import ContainerRow
 from tui.cli.group import complain, verb
 from tui.cli.logs import MOMENT
 from tui.cli.options import PAIR
+from tui.ports import brief
 from tui.view.containers import health, note, state
 from tui.view.figures import age, size
 from tui.view.text import clean, pad
@@ -29,7 +30,7 @@ SHORT = 12
 COMMAND = 30
 """Characters of a shortened command."""
 
-_form = click.option(
+form_option = click.option(
     "--format",
     "form",
     type=click.Choice(("table", "json")),
@@ -37,7 +38,7 @@ _form = click.option(
     show_default=True,
     help="json: one object a line.",
 )
-_filter = click.option("-f", "--filter", "filters", type=PAIR, multiple=True, help="Only those with KEY=VALUE.")
+filter_option = click.option("-f", "--filter", "filters", type=PAIR, multiple=True, help="Only those with KEY=VALUE.")
 
 
 @verb("ps", looks=True)
@@ -46,8 +47,8 @@ _filter = click.option("-f", "--filter", "filters", type=PAIR, multiple=True, he
 @click.option("-n", "--last", type=click.INT, default=-1, help="The last so many that were made, also those that do not run.")
 @click.option("-l", "--latest", is_flag=True, help="The last one that was made.")
 @click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
-@_filter
-@_form
+@filter_option
+@form_option
 async def ps(
     client: Client,
     every: bool,
@@ -59,17 +60,17 @@ async def ps(
     form: str,
 ) -> None:
     """List containers."""
-    asked = {"all": str(int(every)), "limit": str(1 if latest else last), "filters": _filters(filters)}
+    asked = {"all": str(int(every)), "limit": str(1 if latest else last), "filters": as_filters(filters)}
     told = await client.containers_json(**asked)
     if quiet:
-        _print(one["Id"] if no_trunc else one["Id"][:SHORT] for one in told)
+        say(one["Id"] if no_trunc else one["Id"][:SHORT] for one in told)
     elif form == "json":
-        _print(map(_json, told))
+        say(map(as_json, told))
     else:
         rows = {row.id: row for row in await client.containers()}
         now = datetime.now(UTC)
         lines = [_row(rows[one["Id"]], one["Command"], no_trunc, now) for one in told if one["Id"] in rows]
-        _print(table(("CONTAINER ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "COMMAND", ""), lines))
+        say(table(("CONTAINER ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "PORTS", "COMMAND", ""), lines))
 
 
 def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[s
         health(row).text,
         age(since, now),
         row.address.partition("/")[0] or "-",
+        brief(row.ports) or "-",
         command,
         note(row).text,
     )
@@ -92,14 +94,14 @@ def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[s
 @verb("images", looks=True)
 @click.option("-q", "--quiet", is_flag=True, help="Only their ids.")
 @click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
-@_form
+@form_option
 async def images(client: Client, quiet: bool, no_trunc: bool, form: str) -> None:
     """List images."""
     found = sorted(await client.images(), key=lambda image: image.created or datetime.min.replace(tzinfo=UTC), reverse=True)
     if form == "json":
-        _print(msgspec.json.encode(image).decode() for image in found)
+        say(msgspec.json.encode(image).decode() for image in found)
     elif quiet:
-        _print(_image_id(image, no_trunc) for image in found)
+        say(_image_id(image, no_trunc) for image in found)
     else:
         now = datetime.now(UTC)
         lines = [
@@ -107,7 +109,7 @@ async def images(client: Client, quiet: bool, no_trunc: bool, form: str) -> None
             for image in found
             for name in image.tags or image.digests or ("-",)
         ]
-        _print(table(("IMAGE", "IMAGE ID", "AGE", "SIZE"), lines))
+        say(table(("IMAGE", "IMAGE ID", "AGE", "SIZE"), lines))
 
 
 def _image_id(image: Image, whole: bool) -> str:
@@ -118,7 +120,7 @@ def _image_id(image: Image, whole: bool) -> str:
 @click.option("-s", "--size", "sizes", is_flag=True, help="Tell of containers how many bytes their files are.")
 @click.argument("names", nargs=-1, required=True)
 async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
-    """Tell all of containers or images, as a JSON array."""
+    """Tell all of containers, images or networks, as a JSON array."""
     found, missing = [], []
     for name in names:
         try:
@@ -127,7 +129,7 @@ async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
             missing.append(name)
     click.echo(json.dumps(found, indent=4, ensure_ascii=False))
     for name in missing:
-        complain(f"there is no container and no image {name!r}")
+        complain(f"there is no container, no image and no network {name!r}")
     return int(bool(missing))
 
 
@@ -135,7 +137,11 @@ async def _inspect(client: Client, name: str, sizes: bool) -> Any:
     try:
         return await client.container_json(name, size=str(int(sizes)))
     except NotFound:
+        pass
+    try:
         return await client.image_json(name)
+    except NotFound:
+        return await client.network_json(name)
 
 
 @verb("top", looks=True, context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
@@ -144,13 +150,13 @@ async def _inspect(client: Client, name: str, sizes: bool) -> Any:
 async def top(client: Client, container: str, options: tuple[str, ...]) -> None:
     """Show the processes of a container. OPTIONS are those of ps on the host; -ef."""
     told = await client.top(container, " ".join(options) or "-ef")
-    _print(table(told.titles, told.processes))
+    say(table(told.titles, told.processes))
 
 
 @verb("events", looks=True)
 @click.option("--since", type=MOMENT, help="Begin with what happened since then: a date, seconds since 1970, or how long ago.")
 @click.option("--until", type=MOMENT, help="End then.")
-@_filter
+@filter_option
 @click.option(
     "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="json: one object a line."
 )
@@ -158,7 +164,7 @@ async def events(
     client: Client, since: datetime | None, until: datetime | None, filters: tuple[tuple[str, str], ...], form: str
 ) -> None:
     """Tell what happens to containers, images and networks. Goes on until it is interrupted."""
-    query = {"filters": _filters(filters)}
+    query = {"filters": as_filters(filters)}
     for name, when in (("since", since), ("until", until)):
         if when:
             query[name] = f"{when.timestamp():.6f}"
@@ -174,7 +180,7 @@ def _event(message: Message) -> str:
     return clean(f"{when.isoformat(timespec='microseconds')} {message.type} {message.action} {message.actor.id}{told}")
 
 
-def _filters(given: Iterable[tuple[str, str]]) -> str:
+def as_filters(given: Iterable[tuple[str, str]]) -> str:
     """As the Engine API wants them: a JSON object of lists."""
     lists: dict[str, list[str]] = {}
     for key, value in given:
@@ -184,11 +190,11 @@ def _filters(given: Iterable[tuple[str, str]]) -> str:
     return json.dumps(lists)
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _print(lines: Iterable[str]) -> None:
+def say(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()
 
