@@ -251,6 +251,7 @@ class Networks:
             gateway6=n.ipv6.gateway if n.ipv6 and not n.internal else "",
             mtu=n.mtu,
             internal=n.internal,
+            isolated=not n.icc,
             links=_links(c, n, tuple(others)) if n.name == DEFAULT else {},
         )
 

@@ -21,7 +21,10 @@ MARK = "LONGSHORE_TEST_SESSION"
 
 OURS = re.compile(r"longshore", re.IGNORECASE)
 LINK = re.compile(r"longshore|veth[0-9a-f]{11}$|ls[0-9a-f-]")
-SYSCTLS = ("ipv4.ip_forward", "ipv4.conf.*.forwarding", "ipv4.conf.*.route_localnet", "bridge.bridge-nf-call-iptables")
+SYSCTLS = (
+    *("ipv4.ip_forward", "ipv4.conf.*.forwarding", "ipv4.conf.*.route_localnet", "bridge.bridge-nf-call-iptables"),
+    *("ipv6.conf.all.forwarding", "ipv6.conf.*.force_forwarding", "ipv6.conf.*.accept_ra"),
+)
 PATIENCE = 10.0
 """Seconds for what ends by itself: PID 1 reaps, containerd's shims exit, the kernel drops a namespace's links."""
 

@@ -14,7 +14,7 @@ Bindings = dict[str, list[dict[str, str]]]
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 _FORM = re.compile(
-    r"(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:]*)):)??(?:(?P<host>[0-9-]*):)?(?P<port>[0-9-]+)(?:/(?P<protocol>\w+))?"
+    r"(?:(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:]*)):)??(?:(?P<host>[^:]*):)?(?P<port>[^:/]*)(?:/(?P<protocol>\w+))?"
 )
 _SHOWN = re.compile(r"(?P<address>.*):(?P<host>\d+)->(?P<port>\d+)/(?P<protocol>\w+)")
 _EVERYWHERE = ("0.0.0.0", "[::]")

@@ -37,7 +37,7 @@ def plug(endpoint: Endpoint, path: str, owner: str) -> None:
     elif there.master != bridge.index:
         rtnetlink.join(there.index, bridge.index)
     configure("ipv6", endpoint.veth, "addr_gen_mode", 1)  # no address of its own, which would talk to the container
-    rtnetlink.set_port(endpoint.veth, owner)  # until now the MAC has told whose it is
+    rtnetlink.set_port(endpoint.veth, owner, isolated=endpoint.isolated)  # until now the MAC has told whose it is
     for name in (endpoint.veth, endpoint.bridge):
         # The kernel acts on carriers when it finds time, and packets are lost until then. A newer one does it for who asks.
         rtnetlink.link(name)
@@ -54,7 +54,8 @@ def look(endpoint: Endpoint, owner: str) -> str | None:
     bridge, link = rtnetlink.link(endpoint.bridge), rtnetlink.link(endpoint.veth)
     if not link or not bridge or link.alias != owner or link.master != bridge.index:
         return None
-    return f"{link.name} {'up' if link.up else 'down'}, port of {bridge.name}, mtu {link.mtu}"
+    port = "isolated port" if link.isolated else "port"
+    return f"{link.name} {'up' if link.up else 'down'}, {port} of {bridge.name}, mtu {link.mtu}"
 
 
 def stranger(name: str, remedy: str) -> HostFailed:

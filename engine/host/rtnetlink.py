@@ -46,7 +46,8 @@ IFF_UP = 0x1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_OPERSTATE = 1, 3, 4, 5, 10, 16
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64 = 18, 20, 23
 IFLA_NET_NS_FD, VETH_INFO_PEER = 28, 1
-IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 1, 2, 4, 5, 4
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IF_OPER_UP = 6
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_PROTO = 1, 2, 4, 11
 IFA_F_NODAD = 0x2
@@ -74,6 +75,8 @@ class Link(Struct, frozen=True):
     """RFC 2863's operational state is up: of a veth, the other end is switched on too."""
     master: int
     """Index of the bridge it is a port of, or 0."""
+    isolated: bool
+    """Of a bridge's port: it exchanges nothing with the others that are isolated."""
     peer: int
     """Of a veth: the other end's index, in its own namespace."""
     alias: str
@@ -227,9 +230,13 @@ def set_alias(index: int, alias: str) -> None:
     order(RTM_NEWLINK, IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0) + attribute(IFLA_IFALIAS, alias.encode()))
 
 
-def set_port(name: str, alias: str) -> None:
-    """A bridge's port as we want it: up, labelled, sending back what comes in by it and belongs there (hairpin mode)."""
-    port = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
+def set_port(name: str, alias: str, *, isolated: bool) -> None:
+    """A bridge's port as we want it: up, labelled, sending back what comes in by it and belongs there (hairpin mode).
+
+    The kernel sets what concerns the port before it switches the link on: nothing passes before it is isolated.
+    """
+    modes = attribute(IFLA_BRPORT_MODE, b"\1") + attribute(IFLA_BRPORT_ISOLATED, bytes([isolated]))
+    port = nested(IFLA_INFO_SLAVE_DATA, modes)
     payload = (
         IFINFO.pack(socket.AF_UNSPEC, 0, 0, IFF_UP, IFF_UP)
         + attribute(IFLA_IFNAME, name.encode() + b"\0")
@@ -285,18 +292,27 @@ def delete_default(route: Route) -> None:
 def _link(payload: bytes) -> Link:
     _, _, index, flags, _ = IFINFO.unpack_from(payload)
     found = attributes(payload, IFINFO.size)
+    info = attributes(found.get(IFLA_LINKINFO, b""))
     return Link(
         index=index,
         name=text(found, IFLA_IFNAME),
-        kind=text(attributes(found.get(IFLA_LINKINFO, b"")), IFLA_INFO_KIND),
+        kind=text(info, IFLA_INFO_KIND),
         up=bool(flags & IFF_UP),
         running=found[IFLA_OPERSTATE][0] == IF_OPER_UP,
         master=number(found, IFLA_MASTER),
+        isolated=_is_isolated(info),
         peer=number(found, IFLA_LINK),
         alias=text(found, IFLA_IFALIAS),
         mac=found.get(IFLA_ADDRESS, b"").hex(":"),
         mtu=number(found, IFLA_MTU),
     )
+
+
+def _is_isolated(info: Attributes) -> bool:
+    """Ports of other masters (bonds) number what they say otherwise."""
+    if text(info, IFLA_INFO_SLAVE_KIND) != "bridge":
+        return False
+    return attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")).get(IFLA_BRPORT_ISOLATED, b"\0") == b"\1"
 
 
 def _address(payload: bytes) -> Address:

@@ -130,6 +130,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     gateway6: str = ""
     mtu: int = 1500
     internal: bool = False
+    isolated: bool = False
+    """It reaches no other isolated one of the same bridge: inter-container communication is off."""
     links: dict[str, str] = {}
     """Linked containers: the names by which this one knows them, and their address. The default bridge has no name service."""
 

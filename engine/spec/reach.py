@@ -272,10 +272,12 @@ def rules(tried: Attempt, shared: Network | None, where: str) -> Hop:
     title, drop = "The firewall lets it pass", tried.drop
     off = shared is not None and not shared.icc
     if drop is None:
-        if shared and off and tried.answer is not Answer.SILENT:
-            return stop(Reason.CLOSED, title, "icc is off, but its rules are gone", Outcome.NOTED, network=shared.name)
-        shown = "no rule drops it" if tried.answer is Answer.SILENT else "something came back"
-        return Hop(title=title, shown=shown)
+        silent = tried.answer not in (Answer.ANSWERED, Answer.REFUSED)
+        if shared and off and silent:
+            return stop(Reason.CLOSED, title, "the bridge keeps isolated ports apart", network=shared.name)
+        if shared and off:
+            return stop(Reason.CLOSED, title, "icc is off, but its ports are not isolated", Outcome.NOTED, network=shared.name)
+        return Hop(title=title, shown="no rule drops it" if silent else "something came back")
     if drop.ours and shared and off:
         return stop(Reason.CLOSED, title, str(drop), network=shared.name)
     rule = f"{drop}{' (inside ' + where + ')' if where else ''}"

@@ -152,7 +152,7 @@ async def test_what_cannot_be_right(pair: Pair) -> None:
         "run -m 5x busybox",
         "run --rm --restart always busybox",
         "run --no-healthcheck --health-cmd true busybox",
-        "run -p 80:80 busybox",
+        "run -p 80:x busybox",
         "run --pull sometimes busybox",
         "exec -it @1 true",
         "ps --no-such-flag",

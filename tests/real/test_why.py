@@ -83,8 +83,20 @@ async def test_different_bridges(world: World) -> None:
 async def test_a_network_whose_containers_may_not_talk(world: World) -> None:
     async with world.one("closed") as first, world.one("closed") as second:
         verdict = await world.stops(Reason.CLOSED, first.name, second.name, 80)
-        assert "bridge longshore" in verdict.hops[-1].shown
+        assert "isolated" in verdict.hops[-1].shown
         await world.stops(Reason.CLOSED, first.name, second.name)
+
+
+@pytest.mark.parametrize("bridged", [True, False])
+async def test_what_is_published_neighbours_reach_all_the_same(world: World, bridged: bool) -> None:
+    """As with Docker, whether the bridge's packets pass the rules of IP or not."""
+    world.shown("sysctl", "-q", f"net.bridge.bridge-nf-call-iptables={int(bridged)}")
+    async with world.one("closed") as first, world.one("closed", PortBindings=published(":8091:80")) as second:
+        assert await fetch(world.enter(first), second.endpoints[0].address, 80, timeout=0.5) is None
+        for asker in (world.enter(first), world.enter(second), path(world.here.outside)):
+            assert await fetch(asker, ADDRESS, 8091) is not None
+        assert await fetch(world.enter(first), second.endpoints[0].gateway, 8091) is not None
+        assert await fetch(path(world.here.own), second.endpoints[0].address, 80) is not None
 
 
 async def test_an_internal_network(world: World) -> None:

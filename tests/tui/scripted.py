@@ -190,10 +190,11 @@ class ScriptedEngine(ScriptedWhy, ScriptedTrees, ScriptedNetworks, ScriptedImage
         return plan
 
     async def steps(self, target: str) -> Plan:
+        if target in self.plans:
+            return self.plans[target]
         found = self.find(target)
         done = tuple(replace(step, mark=Mark.DONE, ms=2.0) for step in STEPS)
-        plan = Plan(verb="start", container=found.id, name=found.name, steps=done, at=4, way=Way.DONE, began=BEGAN, ms=96.0)
-        return self.plans.get(found.id, plan)
+        return Plan(verb="start", container=found.id, name=found.name, steps=done, at=4, way=Way.DONE, began=BEGAN, ms=96.0)
 
     async def inspect(self, target: str) -> Container:
         found = self.find(target)

@@ -13,7 +13,19 @@ from collections.abc import Sequence
 import click
 
 from engine.model.errors import EngineError
-from tui.cli import containers, engines, images, lists, logs, prune, run, sessions, transfer, why  # noqa: F401 - each adds its commands
+from tui.cli import (  # noqa: F401 - each adds its commands
+    containers,
+    engines,
+    images,
+    lists,
+    logs,
+    networks,
+    prune,
+    run,
+    sessions,
+    transfer,
+    why,
+)
 from tui.cli.group import complain, longshore
 
 USAGE = 125

@@ -19,6 +19,7 @@ from engine.model.world import ContainerRow
 from tui.cli.group import complain, verb
 from tui.cli.logs import MOMENT
 from tui.cli.options import PAIR
+from tui.ports import brief
 from tui.view.containers import health, note, state
 from tui.view.figures import age
 from tui.view.text import clean, pad
@@ -68,7 +69,7 @@ async def ps(
         rows = {row.id: row for row in await client.containers()}
         now = datetime.now(UTC)
         lines = [_row(rows[one["Id"]], one["Command"], no_trunc, now) for one in told if one["Id"] in rows]
-        say(table(("CONTAINER ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "COMMAND", ""), lines))
+        say(table(("CONTAINER ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "PORTS", "COMMAND", ""), lines))
 
 
 def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[str, ...]:
@@ -83,6 +84,7 @@ def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[s
         health(row).text,
         age(since, now),
         row.address.partition("/")[0] or "-",
+        brief(row.ports) or "-",
         command,
         note(row).text,
     )
@@ -92,7 +94,7 @@ def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[s
 @click.option("-s", "--size", "sizes", is_flag=True, help="Tell of containers how many bytes their files are.")
 @click.argument("names", nargs=-1, required=True)
 async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
-    """Tell all of containers or images, as a JSON array."""
+    """Tell all of containers, images or networks, as a JSON array."""
     found, missing = [], []
     for name in names:
         try:
@@ -101,7 +103,7 @@ async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
             missing.append(name)
     click.echo(json.dumps(found, indent=4, ensure_ascii=False))
     for name in missing:
-        complain(f"there is no container and no image {name!r}")
+        complain(f"there is no container, no image and no network {name!r}")
     return int(bool(missing))
 
 
@@ -109,7 +111,11 @@ async def _inspect(client: Client, name: str, sizes: bool) -> Any:
     try:
         return await client.container_json(name, size=str(int(sizes)))
     except NotFound:
+        pass
+    try:
         return await client.image_json(name)
+    except NotFound:
+        return await client.network_json(name)
 
 
 @verb("top", looks=True, context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})

@@ -17,6 +17,7 @@ import msgspec
 
 from engine.model.errors import Invalid
 from tui.cli import words
+from tui.ports import bindings, publish
 
 Json = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,6 +70,8 @@ POLICY = Read("policy", words.restart_policy)
 PAIR = Read("key=value", words.pair)
 HOST = Read("name:address", words.host)
 PORTS = Read("port[-port][/proto]", words.port_range)
+PUBLISH = Read("port", publish)
+NETWORK = Read("network", words.network)
 VARIABLE = Read("name[=value]", lambda text: words.variable(text, os.environ))
 VARIABLES = Read("file", lambda path: tuple(words.lines(_file(path), os.environ)))
 LABELS = Read("file", lambda path: tuple(map(words.pair, words.lines(_file(path)))))
@@ -112,6 +115,7 @@ CONFIG = (
     Flag("--label-file", "", LABELS, "Put labels from a file of NAME=VALUE lines on it.", MANY),
     Flag("-h --hostname", "Hostname", click.STRING, "Host name inside."),
     Flag("--domainname", "Domainname", click.STRING, "NIS domain name inside."),
+    Flag("--mac-address", "MacAddress", click.STRING, "Ethernet address of its first interface."),
     Flag("--expose", "", PORTS, "Say that it listens on a port.", MANY),
     Flag("--stop-signal", "StopSignal", click.STRING, "Signal that `stop` sends; SIGTERM where the image says nothing."),
     Flag("--stop-timeout", "StopTimeout", click.INT, "Seconds that `stop` waits before it kills; 10."),
@@ -158,9 +162,15 @@ HOST_CONFIG = (
     Flag("--shm-size", "ShmSize", SIZE, "Size of /dev/shm; 64m."),
     Flag("--sysctl", "Sysctls", PAIR, "Kernel setting of its own namespaces.", PAIRS),
     Flag("--group-add", "GroupAdd", click.STRING, "One more group for its user.", MANY),
-    Flag("--network", "NetworkMode", click.STRING, "Network it is plugged into: bridge or none."),
+    Flag("--net --network", "", NETWORK, "Network it is plugged into, or bridge, host, none, container:NAME.", MANY),
+    Flag("--net-alias --network-alias", "", click.STRING, "One more name for it on its network.", MANY),
+    Flag("--ip", "", click.STRING, "Its IPv4 address on its network, such as 10.90.0.7."),
+    Flag("--ip6", "", click.STRING, "Its IPv6 address there."),
+    Flag("--link", "Links", click.STRING, "Know another container by a name, CONTAINER[:NAME].", MANY),
+    Flag("-p --publish", "", PUBLISH, "Publish a port on the host, [[ADDRESS:]HOSTPORT:]PORT[/PROTOCOL].", MANY),
+    Flag("-P --publish-all", "PublishAllPorts", SWITCH, "Publish all exposed ports on free ones of the host."),
     Flag("--dns", "Dns", click.STRING, "Name server.", MANY),
-    Flag("--dns-option", "DnsOptions", click.STRING, "Option for resolv.conf.", MANY),
+    Flag("--dns-opt --dns-option", "DnsOptions", click.STRING, "Option for resolv.conf.", MANY),
     Flag("--dns-search", "DnsSearch", click.STRING, "Domain to look names up in.", MANY),
     Flag("--add-host", "ExtraHosts", HOST, "One more line for /etc/hosts.", MANY),
     Flag("--annotation", "Annotations", PAIR, "Annotation for the runtime.", PAIRS),
@@ -177,15 +187,11 @@ HOST_CONFIG = (
 SETTINGS = (*CONFIG, *RESOURCES, *HOST_CONFIG)
 
 NOT_BUILT = {
-    **dict.fromkeys(("-p", "--publish", "-P", "--publish-all"), "ports cannot be published"),
     **dict.fromkeys(
         ("-v", "--volume", "--volumes-from", "--volume-driver", "--mount", "--tmpfs"), "nothing can be mounted into a container"
     ),
     **dict.fromkeys(("--device", "--device-cgroup-rule", "--gpus"), "containers cannot have the host's devices"),
-    **dict.fromkeys(
-        ("--ip", "--ip6", "--link", "--link-local-ip", "--mac-address", "--network-alias"),
-        "the engine chooses addresses and names on a network",
-    ),
+    "--link-local-ip": "the kernel alone gives link-local addresses",
     **dict.fromkeys(("--cpu-rt-period", "--cpu-rt-runtime"), "real-time scheduling is missing"),
     **dict.fromkeys(
         ("--blkio-weight-device", *(f"--device-{way}-{what}" for way in ("read", "write") for what in ("bps", "iops"))),
@@ -266,12 +272,58 @@ def create_body(image: str, command: Sequence[str], given: Mapping[str, Any]) ->
         body["Labels"] = labels
     if given["expose"]:
         body["ExposedPorts"] = {port: {} for port in chain(*given["expose"])}
+    if given["publish"]:
+        host_config["PortBindings"] = bindings(chain(*given["publish"]))
+    if given["network"]:
+        host_config["NetworkMode"] = given["network"][0][0]
+    name, asked = attachments(given)[0]
+    if asked:
+        body["NetworkingConfig"] = {"EndpointsConfig": {name: asked}}
     if command:
         body["Cmd"] = list(command)
     if "systempaths=unconfined" in (options := host_config.get("SecurityOpt", [])):
         host_config["SecurityOpt"] = [option for option in options if option != "systempaths=unconfined"]
         host_config |= {"MaskedPaths": [], "ReadonlyPaths": []}
     return body | {"Image": image, "HostConfig": host_config}
+
+
+ON_FIRST = {
+    "network_alias": ("Aliases", "--network-alias"),
+    "ip": ("IPv4Address", "--ip"),
+    "ip6": ("IPv6Address", "--ip6"),
+}
+"""Flags that are about the first network, and the keys of `words.network` that say the same."""
+
+
+def attachments(given: Mapping[str, Any]) -> list[tuple[str, Json]]:
+    """The networks with what is asked of each, Docker's `EndpointSettings`; the engine's default where none is named.
+
+    A container is made on the first; the others it is connected to. Raises `Invalid`.
+    """
+    networks: list[tuple[str, Json]] = [(name, dict(asked)) for name, asked in given["network"]] or [("default", {})]
+    names = [name for name, _ in networks]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise Invalid(f"the network {', '.join(sorted(twice))} is named twice", "name each once")
+    first = networks[0][1]
+    for parameter, (key, flag) in ON_FIRST.items():
+        if given[parameter] and key in first:
+            raise Invalid(f"{flag} and --network with the same in it contradict each other", "leave one of them out")
+        if given[parameter]:
+            first[key] = list(given[parameter]) if key == "Aliases" else given[parameter]
+    if given["link"] and names[0] not in UNNAMED:
+        first["Links"] = list(given["link"])
+    return [(name, endpoint(asked)) for name, asked in networks]
+
+
+UNNAMED = ("default", "bridge", "host", "none")
+"""Networks without a name service: links are the container's own there."""
+
+
+def endpoint(asked: Json) -> Json:
+    """`EndpointSettings`, in which addresses have a place of their own."""
+    addresses = {key: asked[key] for key in ("IPv4Address", "IPv6Address") if asked.get(key)}
+    rest = {key: value for key, value in asked.items() if key not in ("IPv4Address", "IPv6Address") and value}
+    return rest | ({"IPAMConfig": addresses} if addresses else {})
 
 
 def _check(given: Mapping[str, Any]) -> None:

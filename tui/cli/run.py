@@ -15,7 +15,7 @@ from engine.model.interface import Done
 from tui.cli.group import complain, verb, warn
 from tui.cli.images import fetch
 from tui.cli.joined import Joined, NotStarted, start, start_joined
-from tui.cli.options import SETTINGS, Command, create_body, flags, streams
+from tui.cli.options import SETTINGS, Command, attachments, create_body, flags, streams
 from tui.cli.words import familiar
 from tui.talk import DETACH_KEYS, detach_sequence, terminal_size
 
@@ -115,8 +115,19 @@ async def _create(client: Client, image: str, command: tuple[str, ...], given: d
             await fetch(client, familiar(image) or image, given["platform"], quiet=given["quiet"], err=True)
             made = await client.create(body, given["name"], given["platform"])
         note(made.id)
+    await _connect(client, made.id, attachments(given)[1:])
     warn(made.warnings)
     return made
+
+
+async def _connect(client: Client, id: str, more: list[tuple[str, dict[str, Any]]]) -> None:
+    """The container is made on its first network; it is connected to the others, or not made at all."""
+    try:
+        for network, asked in more:
+            await client.do("connect", id, {"network": network, "endpoint": asked})
+    except EngineError:
+        await client.do("remove", id)
+        raise
 
 
 @contextmanager

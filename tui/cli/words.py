@@ -102,6 +102,32 @@ def port_range(text: str) -> tuple[str, ...]:
     return tuple(f"{port}/{match[3] or 'tcp'}" for port in range(first, last + 1))
 
 
+ASKED = {"alias": "Aliases", "ip": "IPv4Address", "ip6": "IPv6Address", "mac-address": "MacAddress", "driver-opt": "DriverOpts"}
+"""What can be asked of a network in `--network name=...`, and the keys of the Engine API for it."""
+
+
+def network(text: str) -> tuple[str, dict[str, Any]]:
+    """A network's name, and what is asked of it: `backend`, or `name=backend,alias=db,ip=10.90.0.7`."""
+    if "=" not in text:
+        return text, {}
+    name, asked = "", dict[str, Any]()
+    for part in text.split(","):
+        key, _, value = part.partition("=")
+        if key == "name":
+            name = value
+        elif key == "alias":
+            asked.setdefault("Aliases", []).append(value)
+        elif key == "driver-opt":
+            asked.setdefault("DriverOpts", {}).update([pair(value)])
+        elif key in ASKED:
+            asked[ASKED[key]] = value
+        else:
+            raise Invalid(f"{key!r} in {text!r} says nothing about a network", f"take name, {', '.join(ASKED)}")
+    if not name:
+        raise Invalid(f"{text!r} names no network", "write name=NETWORK,...")
+    return name, asked
+
+
 def variable(text: str, environ: Mapping[str, str]) -> str:
     """`NAME=value`; `NAME` alone takes the value it has here, and where it has none takes the variable away inside."""
     name, equals, _ = text.partition("=")

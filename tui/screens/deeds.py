@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from engine.model.errors import EngineError
 from engine.model.interface import NO_PARAMS, Params
+from engine.model.network import BUILT_IN, DEFAULT
 from engine.model.status import FORCED, Status, Verb, allowed
 from engine.model.world import ContainerRow
 from tui import actions, sessions
@@ -282,7 +283,8 @@ class Deeds(Screen[None]):
         world = app.scene.world
         names = {row.name for row in world.containers.values()}
         tags = sorted(tag for image in world.images.values() for tag in image.tags or (image.id,))
-        form = NewContainer(tags, names.__contains__, app.docker, lesson=lesson, image=image)
+        networks = sorted({DEFAULT, *(n.name for n in world.networks.values())}, key=lambda name: (name in BUILT_IN, name))
+        form = NewContainer(tags, names.__contains__, app.docker, networks=networks, lesson=lesson, image=image)
         made = cast(Made | None, await app.push_screen_wait(form))
         if made is None:
             return False

@@ -15,7 +15,10 @@ from textual.widgets import Button, Input, Label, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
 from engine.model.container import NAME
+from engine.model.errors import Invalid
 from engine.model.interface import Params
+from engine.model.network import DEFAULT
+from tui.ports import bindings, publish
 from tui.view.docker import command
 from tui.view.text import BLANK, line, wrap
 from tui.widgets.lines import Sheet
@@ -245,12 +248,20 @@ class NewContainer(Dialog):
     heading = "New container"
 
     def __init__(
-        self, images: Sequence[str], taken: Callable[[str], bool], program: str, *, lesson: bool = False, image: str = ""
+        self,
+        images: Sequence[str],
+        taken: Callable[[str], bool],
+        program: str,
+        *,
+        networks: Sequence[str] = (DEFAULT,),
+        lesson: bool = False,
+        image: str = "",
     ) -> None:
         """`image`: the one of the `images` that is chosen to begin with."""
         super().__init__()
         self.images, self.taken, self.program, self.lesson = images, taken, program, lesson
         self.image = image or next(iter(images), "")
+        self.networks = networks
 
     def content(self) -> ComposeResult:
         if not self.images:
@@ -263,10 +274,15 @@ class NewContainer(Dialog):
             ("name", "Name", "any free name, or empty: the engine finds one"),
             ("command", "Command", "empty: the image's own"),
             ("health", "Health", "a shell command, run every 5 s; empty: none"),
+            ("ports", "Ports", "8080:80 127.0.0.1:53:53/udp; empty: none is published"),
         ):
             with Horizontal(classes="field"):
                 yield Label(label)
                 yield Input(placeholder=hint, id=id, compact=True)
+        with Horizontal(classes="field"):
+            yield Label("Network")
+            options = [(name, name) for name in self.networks]
+            yield Select(options, value=DEFAULT, id="network", allow_blank=False, compact=True)
         yield Static("", classes="command", id="docker", markup=False)
         with Horizontal(classes="buttons"):
             yield Button("Create", id="create", variant="primary", disabled=not self.images)
@@ -299,9 +315,22 @@ class NewContainer(Dialog):
                 body["Cmd"] = shlex.split(words)
             except ValueError as error:
                 raise ValueError(f"cannot read the command: {str(error).lower()}; close the quotes") from error
+        body |= self._wiring()
         if health:
             body["Healthcheck"] = {"Test": ["CMD-SHELL", health], "Interval": HEALTH_INTERVAL}
         return {"name": name, "body": body}
+
+    def _wiring(self) -> dict[str, Any]:
+        """The network and the ports, where they are not what the engine would take anyway."""
+        ports, network = self.query_one("#ports", Input).value.split(), str(self.query_one("#network", Select).value)
+        host_config: dict[str, Any] = {} if network == DEFAULT else {"NetworkMode": network}
+        try:
+            published = [each for text in ports for each in publish(text.rstrip(","))]
+        except Invalid as error:
+            raise ValueError(str(error)) from error
+        if published:
+            host_config["PortBindings"] = bindings(published)
+        return {"HostConfig": host_config} if host_config else {}
 
     @on(Input.Submitted)
     def _submitted(self) -> None:

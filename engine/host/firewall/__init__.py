@@ -56,15 +56,13 @@ class NftFirewall:
             await self._stand_beside(rewrite=True)
 
     async def drop(self, network: Network) -> None:
-        """This network out of the table; with the last one the tables and the chain go."""
+        """This network out of the table; with the last one table and chain go."""
         await self._put(network.bridge, {})
         async with self._changing:
             if any(place.set == "ours" for place in await self._known()):
                 await self._stand_beside(rewrite=True)
                 return
-            tables = (await tell("nft", "list", "tables")).splitlines()
-            present = [family for family in ruleset.FAMILIES if f"table {family} {self.table}" in tables]
-            await self._tell(ruleset.removal(self.table, present))
+            await self._tell(ruleset.removal(self.table))
             self._wanted, self._chains = {}, ""
             await self._beside.leave()
 
@@ -152,16 +150,14 @@ class NftFirewall:
 
     async def _write(self, wanted: Elements, gone: Elements, fresh: Elements) -> None:
         """The change alone; where that is not possible, all of it: somebody was at the table, or an older engine made it."""
-        before, needed = ruleset.families(self._wanted or {}), ruleset.families(wanted)
         text = ruleset.changes(self.table, gone, fresh)
-        whole = needed != before or (fresh and not self._chains)
+        whole = fresh and not self._chains
         if whole:
-            superfluous = [family for family in before if family not in needed]
-            text = ruleset.skeleton(self.table, needed) + text + ruleset.removal(self.table, superfluous)
+            text = ruleset.skeleton(self.table) + text
         try:
             await self._tell(text)
         except HostFailed as error:
-            log.info("firewall: the tables are made anew: %s", error)
+            log.info("firewall: the table is made anew: %s", error)
             await self._rewrite(wanted)
             return
         self._wanted = wanted
@@ -169,9 +165,8 @@ class NftFirewall:
             self._chains = (await self._list()).chains
 
     async def _rewrite(self, wanted: Elements) -> None:
-        needed = ruleset.families(wanted)
-        rules = ruleset.skeleton(self.table, needed) + ruleset.changes(self.table, (), wanted)
-        await self._tell(ruleset.removal(self.table, needed) + rules)
+        rules = ruleset.skeleton(self.table) + ruleset.changes(self.table, (), wanted)
+        await self._tell(ruleset.removal(self.table) + rules)
         self._wanted = wanted
         self._chains = (await self._list()).chains
 
@@ -202,12 +197,10 @@ class NftFirewall:
         return self._listing
 
     async def _text(self, *how: str) -> str:
-        families = ruleset.FAMILIES if self._wanted is None else ruleset.families(self._wanted)
-        return "".join([(await ask("nft", *how, "table", family, self.table))[1] for family in families])
+        return (await ask("nft", *how, "table", "inet", self.table))[1]
 
     async def _tell(self, text: str) -> None:
-        if text:
-            await tell("nft", "-f", "-", stdin=text)
+        await tell("nft", "-f", "-", stdin=text)
 
     async def _stand_beside(self, *, rewrite: bool) -> None:
         places = await self._known()

@@ -31,6 +31,7 @@ table inet {table} {{
   set ours {{ type ifname; }}
   set internal {{ type ifname; }}
   set within {{ type ifname . ifname; counter; }}
+  set closed {{ type ifname; }}
   set own4 {{ type ipv4_addr . ifname; flags interval; counter; }}
   set own6 {{ type ipv6_addr . ifname; flags interval; counter; }}
   set out4 {{ type ipv4_addr; flags interval; counter; }}
@@ -46,6 +47,7 @@ table inet {table} {{
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat
+    iifname @closed meta l4proto {{ tcp, udp }} return
     fib daddr type local jump published
   }}
   chain output {{
@@ -85,29 +87,15 @@ table inet {table} {{
 """Read from the top of each chain:
 
 - `spoofed`: `route_localnet` lets the host's 127.0.0.0/8 be published; a container may not address it all the same.
+- `prerouting`: where ports are isolated, published ones are left to the relay. Where `bridge-nf-call-iptables` is on, the
+  bridge itself would carry what is led to a neighbour, or not, as the ports are isolated.
 - `published`: an address by name goes before every address.
 - `postrouting`: what a container or the host sends to a published port comes back by where it went out (hairpin);
   else a container keeps its address within its network, and loses it to the outside.
 - `forward`: strangers among themselves are none of our business, and nobody gets in but by a published port.
 """
 
-WITHIN_BRIDGES = """\
-table bridge {table} {{
-  set closed4 {{ type ipv4_addr; flags interval; counter; }}
-  set closed6 {{ type ipv6_addr; flags interval; counter; }}
-  chain forward {{
-    type filter hook forward priority filter
-    ip daddr @closed4 drop
-    ip6 daddr @closed6 drop
-  }}
-}}
-"""
-"""What a bridge carries from port to port passes the table above only where `bridge-nf-call-iptables` says so. Here it is
-known by its destination: a bridge's name (`meta ibrname`) can be asked of few kernels, and what is meant for the gateway
-or the outside is not forwarded by the bridge but received by it."""
-
-FAMILIES = {"inet": MAIN, "bridge": WITHIN_BRIDGES}
-SETS = frozenset(re.findall(r"^  (?:set|map) (\S+)", MAIN + WITHIN_BRIDGES, re.MULTILINE))
+SETS = frozenset(re.findall(r"^  (?:set|map) (\S+)", MAIN, re.MULTILINE))
 
 
 class Place(NamedTuple):
@@ -115,11 +103,6 @@ class Place(NamedTuple):
 
     set: str
     key: str
-
-    @property
-    def family(self) -> str:
-        """Of the table that has the set."""
-        return "bridge" if self.set.startswith("closed") else "inet"
 
     @property
     def published(self) -> bool:
@@ -137,7 +120,7 @@ Elements = dict[Place, Element]
 
 
 class Listing(NamedTuple):
-    """Our tables, as nft(8) shows them."""
+    """Our table, as nft(8) shows it."""
 
     elements: Elements
     chains: str
@@ -167,13 +150,13 @@ def _of_network(network: Network) -> Iterator[tuple[Place, str]]:
         yield Place("internal", bridge), ""
     if network.icc:
         yield Place("within", f"{bridge} . {bridge}"), ""
+    else:
+        yield Place("closed", bridge), ""
     for version, subnet in (4, network.ipv4), (6, network.ipv6):
         if subnet is None:
             continue
         net = str(ip_network(subnet.subnet))
         yield Place(f"own{version}", f"{net} . {bridge}"), ""
-        if not network.icc:
-            yield Place(f"closed{version}", net), ""
         if network.masquerade and not network.internal:
             source = network.options.get(HOST_IPV4, "") if version == 4 else ""
             yield Place("snat4" if source else f"out{version}", net), _ipv4(source) if source else ""
@@ -204,21 +187,14 @@ def _host(text: str) -> tuple[int, str]:
     return address.version, "" if address.is_unspecified else str(address)
 
 
-def families(elements: Elements) -> list[str]:
-    """Of the tables that are needed."""
-    needed = {"inet", *(place.family for place in elements)}
-    return [family for family in FAMILIES if family in needed]
-
-
-def skeleton(table: str, families: Iterable[str]) -> str:
+def skeleton(table: str) -> str:
     """The rules in place of any former ones. What the sets hold stays."""
-    return "".join(f"add table {family} {table}\nflush table {family} {table}\n" + FAMILIES[family].format(table=table)
-                   for family in families)  # fmt: skip
+    return f"add table inet {table}\nflush table inet {table}\n{MAIN.format(table=table)}"
 
 
-def removal(table: str, families: Iterable[str]) -> str:
-    """The tables away, also where there are none."""
-    return "".join(f"add table {family} {table}\ndelete table {family} {table}\n" for family in families)
+def removal(table: str) -> str:
+    """The table away, also where there is none."""
+    return f"add table inet {table}\ndelete table inet {table}\n"
 
 
 def changes(table: str, gone: Iterable[Place], fresh: Elements) -> str:
@@ -229,12 +205,10 @@ def changes(table: str, gone: Iterable[Place], fresh: Elements) -> str:
 
 
 def _commands(verb: str, table: str, elements: Iterable[tuple[Place, str]]) -> str:
-    by_set: dict[tuple[str, str], list[str]] = {}
+    by_set: dict[str, list[str]] = {}
     for place, text in elements:
-        by_set.setdefault((place.family, place.set), []).append(text)
-    return "".join(
-        f"{verb} element {family} {table} {name} {{ {', '.join(texts)} }}\n" for (family, name), texts in by_set.items()
-    )
+        by_set.setdefault(place.set, []).append(text)
+    return "".join(f"{verb} element inet {table} {name} {{ {', '.join(texts)} }}\n" for name, texts in by_set.items())
 
 
 def _written(place: Place, element: Element) -> str:

@@ -75,8 +75,9 @@ class World:
         veth = f"v{name}"
         outer = [
             f"link add {veth} type veth peer name eth0 netns {path}",
-            f"link set {veth} master {network.bridge} up",
-            f"link set {veth} type bridge_slave hairpin on",
+            f"link set {veth} master {network.bridge}",
+            f"link set {veth} type bridge_slave hairpin on isolated {'off' if network.icc else 'on'}",
+            f"link set {veth} up",
         ]
         inner = [
             "link set eth0 up",

@@ -159,14 +159,28 @@ async def test_containers_that_may_not_talk(here: World, firewall: NftFirewall, 
     one, two = await plugged(here, firewall, lst0(**{ICC: "false"}), 2, 3)
     filter_bridged(bridged)
     assert await silent(one, two.address[version], 80)
+    assert await said(here.host, two.address[version], 80)
     assert await said(one, OUTSIDE[version], 80) == f"outside to {HOST[version]}"
     # Nor by way of the gateway.
     to, via = {4: ("172.30.0.3/32", "172.30.0.1"), 6: ("fd00:30::3/128", "fd00:30::1")}[version]
     await one.run("ip", "route", "add", to, "via", via)
     assert await silent(one, two.address[version], 80)
-    await firewall.make(lst0())
-    assert await said(one, two.address[version], 80)
-    assert "table bridge" not in await tell("nft", "list", "ruleset")
+
+
+@BOTH
+@pytest.mark.parametrize("bridged", [True, False])
+async def test_of_those_that_may_not_talk_published_ports_are_left_to_the_relay(
+    here: World, firewall: NftFirewall, version: int, bridged: bool
+) -> None:
+    one, two = await plugged(here, firewall, lst0(**{ICC: "false"}), 2, 3)
+    filter_bridged(bridged)
+    await firewall.forward(OWNER, two.target, (published(version),))
+    gateway = {4: "172.30.0.1", 6: "fd00:30::1"}[version]
+    await here.serve(here.host, 8080)
+    for address in (HOST[version], gateway):
+        for asker in (one, two):
+            assert await said(asker, address, 8080) == f"host to {asker.address[version]}"
+    assert await said(here.outside, HOST[version], 8080) == f"lst0-3 to {OUTSIDE[version]}"
 
 
 async def test_an_address_of_the_hosts_choice_and_none_at_all(here: World, firewall: NftFirewall) -> None:

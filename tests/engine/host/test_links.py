@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine.host import rtnetlink
 from engine.host.forwarding import read
@@ -265,3 +266,25 @@ async def test_nothing_stays_open(links: KernelLinks, netns: KernelNetns) -> Non
         await links.unplug(endpoint(2), "web")
         await netns.drop("web")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_isolated_cables_reach_the_host_and_not_each_other(links: KernelLinks, netns: KernelNetns) -> None:
+    """Nor by the addresses that every interface has, and that no rule knows."""
+    await links.make_bridge(network(ipv6=True))
+    cables = [endpoint(number, ipv6=True, isolated=number < 4) for number in (2, 3, 4)]
+    for cable, name in zip(cables, ("web", "db", "open"), strict=True):
+        await connect(netns, links, name, cable)
+        port = "isolated port" if cable.isolated else "port"
+        assert await links.look_plug(cable, name) == f"{cable.veth} up, {port} of lst0, mtu 1400"
+    link_local = "fe80::42:acff:fe1e:3%eth0"
+    assert link_local.partition("%")[0] in await tell("nsenter", f"--net={netns.path('db')}", "ip", "-6", "address")
+    apart = await asyncio.gather(*(reaches(netns, "web", there) for there in ("172.30.0.3", "fd00:30::3", link_local)))
+    assert apart == [False] * 3
+    assert await reaches(netns, "open", link_local)
+    for there in ("172.30.0.1", "fd00:30::1", "172.30.0.4", "fd00:30::4"):
+        assert await reaches(netns, "web", there)
+    for there in ("172.30.0.2", "fd00:30::2"):
+        code, _, _ = await ask("busybox", "ping", "-c1", "-W2", there)
+        assert not code
+    await links.plug(replace(cables[0], isolated=False), "web", owner="web")  # as its network now says
+    assert await reaches(netns, "web", "172.30.0.3")

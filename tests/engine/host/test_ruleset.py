@@ -84,7 +84,7 @@ def test_two_networks_share_no_element() -> None:
     [
         (False, {}, {"ours", "within", "own4", "own6", "out4", "out6"}),
         (True, {}, {"ours", "within", "own4", "own6", "internal"}),
-        (False, {ICC: "false"}, {"ours", "closed4", "closed6", "own4", "own6", "out4", "out6"}),
+        (False, {ICC: "false"}, {"ours", "closed", "own4", "own6", "out4", "out6"}),
         (False, {MASQUERADE: "false"}, {"ours", "within", "own4", "own6"}),
         (False, {HOST_IPV4: "192.0.2.7"}, {"ours", "within", "own4", "own6", "snat4", "out6"}),
     ],

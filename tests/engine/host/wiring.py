@@ -40,6 +40,7 @@ def endpoint(
     interface: str = "eth0",
     ipv6: bool = False,
     internal: bool = False,
+    isolated: bool = False,
 ) -> Endpoint:
     """The address <host> of that network."""
     return Endpoint(
@@ -58,6 +59,7 @@ def endpoint(
         gateway6=f"fd00:{subnet}::1" if ipv6 and not internal else "",
         mtu=1400,
         internal=internal,
+        isolated=isolated,
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import click
 import pytest
 
+from engine.model.errors import Invalid
 from engine.model.settings import CreateBody, HostConfig
 from tui.cli.group import longshore
-from tui.cli.options import CONFIG, HOST_CONFIG, NOT_BUILT, RESOURCES, SETTINGS, create_body, settings
+from tui.cli.options import CONFIG, HOST_CONFIG, NOT_BUILT, RESOURCES, SETTINGS, attachments, create_body, settings
 
 
 def parsed(*args: str, command: str = "run") -> dict[str, Any]:
@@ -161,7 +162,9 @@ def test_files_are_read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (("-m", "5x", "busybox"), "'5x' is no size"),
         (("--health-interval", "10", "busybox"), "'10' is no duration"),
         (("--memori", "5", "busybox"), "--memory"),
-        (("-p", "80:80", "busybox"), "-p is not built yet: ports cannot be published"),
+        (("-p", "80:x", "busybox"), "'x' in '80:x' is no port"),
+        (("--network", "name=a,mode=b", "busybox"), "'mode' in 'name=a,mode=b' says nothing about a network"),
+        (("--network", "alias=b", "busybox"), "names no network"),
         (("--volume=/a:/b", "busybox"), "--volume is not built yet"),
         (("--mount", "type=bind", "busybox"), "--mount is not built yet"),
         (("--pull", "sometimes", "busybox"), "'always', 'missing', 'never'"),
@@ -194,3 +197,69 @@ def test_what_contradicts_itself_is_refused(args: tuple[str, ...], says: str) ->
 def test_update_sends_only_what_was_said() -> None:
     given = parsed("--cpus", "2", "--restart", "no", "web", command="update")
     assert settings(RESOURCES, given) == {"NanoCpus": 2 * 10**9, "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}}
+
+
+# Networks
+
+
+def test_ports_are_published() -> None:
+    made = host_config("-p", "8080:80", "-p", "127.0.0.1:53:53/udp", "--publish", "9090:80", "-P")
+    assert made["PublishAllPorts"] is True
+    assert made["PortBindings"] == {
+        "80/tcp": [{"HostIp": "", "HostPort": "8080"}, {"HostIp": "", "HostPort": "9090"}],
+        "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "53"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "mode", "endpoints"),
+    [
+        ((), None, {}),
+        (("--network", "back"), "back", {}),
+        (("--net", "host"), "host", {}),
+        (("--ip", "10.1.1.1"), None, {"default": {"IPAMConfig": {"IPv4Address": "10.1.1.1"}}}),
+        (
+            ("--network", "back", "--ip6", "fd00::1", "--network-alias", "a", "--net-alias", "b"),
+            "back",
+            {"back": {"IPAMConfig": {"IPv6Address": "fd00::1"}, "Aliases": ["a", "b"]}},
+        ),
+        (("--network", "back", "--link", "db:sql"), "back", {"back": {"Links": ["db:sql"]}}),
+        (("--link", "db:sql"), None, {}),
+        (
+            ("--network", "name=back,alias=a,alias=b,ip=10.1.1.1,mac-address=02:42:0:0:0:1,driver-opt=k=v", "--net", "front"),
+            "back",
+            {
+                "back": {
+                    "Aliases": ["a", "b"],
+                    "MacAddress": "02:42:0:0:0:1",
+                    "DriverOpts": {"k": "v"},
+                    "IPAMConfig": {"IPv4Address": "10.1.1.1"},
+                }
+            },
+        ),
+    ],
+)
+def test_a_container_is_made_on_its_first_network(args: tuple[str, ...], mode: str | None, endpoints: dict[str, Any]) -> None:
+    made = body(*args, "busybox")
+    assert made["HostConfig"].get("NetworkMode") == mode
+    assert made.get("NetworkingConfig", {}).get("EndpointsConfig", {}) == endpoints
+
+
+def test_it_is_connected_to_the_other_networks() -> None:
+    given = parsed("--network", "back", "--network", "name=front,alias=a,ip=10.1.1.1", "--network", "side", "busybox")
+    assert attachments(given)[1:] == [
+        ("front", {"Aliases": ["a"], "IPAMConfig": {"IPv4Address": "10.1.1.1"}}),
+        ("side", {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--network", "back", "--network", "back"), "named twice"),
+        (("--network", "name=back,ip=10.1.1.1", "--ip", "10.1.1.2"), "contradict each other"),
+    ],
+)
+def test_networks_that_contradict_each_other(args: tuple[str, ...], says: str) -> None:
+    with pytest.raises(Invalid, match=says):
+        body(*args, "busybox")

@@ -80,7 +80,7 @@ async def test_containers_are_listed(typed: Typed, served: Served) -> None:
     second = await served.create("second", Cmd=["sh", "-c", "a command that is too long to be shown"], Labels={"x": "y"})
     await served.engine.do("start", "second")
     shown = (await typed("ps")).out.splitlines()
-    assert shown[0].split() == ["CONTAINER", "ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "COMMAND"]
+    assert shown[0].split() == ["CONTAINER", "ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "PORTS", "COMMAND"]
     assert len(shown) == 2 and shown[1].startswith(second[:12]) and "running" in shown[1] and shown[1].endswith("…")
     assert (await typed("ps", "-aq")).out.split() == [second[:12], first[:12]]
     assert (await typed("ps", "-a", "-q", "--no-trunc", "-f", "status=created")).out.split() == [first]
@@ -102,7 +102,7 @@ async def test_images_and_inspect(typed: Typed, served: Served) -> None:
     assert (await typed("images", "-q", "other")).out == ""
     said = await typed("inspect", "web", "busybox", "nobody")
     assert [one["Id"] for one in json.loads(said.out)] == [id, image]
-    assert (said.code, said.err) == (1, "longshore: there is no container and no image 'nobody'\n")
+    assert (said.code, said.err) == (1, "longshore: there is no container, no image and no network 'nobody'\n")
 
 
 async def test_events_of_the_past(typed: Typed, served: Served) -> None:

@@ -1,0 +1,205 @@
+"""`longshore network` and `longshore port`: networks, and which ports of the host lead to a container."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import click
+
+from engine.client import Client
+from engine.model.errors import EngineError, Invalid, NotFound
+from tui.cli.group import complain, each, longshore, verb
+from tui.cli.lists import SHORT, as_filters, as_json, filter_option, form_option, say, table
+from tui.cli.options import MANY, PAIR, PAIRS, SWITCH, Flag, endpoint, flags, settings
+
+Filters = tuple[tuple[str, str], ...]
+Json = dict[str, Any]
+
+
+@longshore.group()
+def network() -> None:
+    """Networks: what there is, made, removed, and joined to containers."""
+
+
+@verb("ls", group=network, looks=True)
+@click.option("-q", "--quiet", is_flag=True, help="Only their ids.")
+@click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
+@filter_option
+@form_option
+async def ls(client: Client, quiet: bool, no_trunc: bool, filters: Filters, form: str) -> None:
+    """List networks."""
+    found = sorted(await client.networks_json(filters=as_filters(filters)), key=lambda one: str(one["Name"]))
+    if quiet:
+        say(one["Id"] if no_trunc else one["Id"][:SHORT] for one in found)
+    elif form == "json":
+        say(map(as_json, found))
+    else:
+        say(table(("NETWORK ID", "NAME", "DRIVER", "RANGE", "GATEWAY", ""), (_row(one, no_trunc) for one in found)))
+
+
+network.add_command(network.commands["ls"], "list")
+
+
+def _row(one: Json, whole: bool) -> tuple[str, ...]:
+    ranges = one["IPAM"]["Config"] or ()
+    return (
+        one["Id"] if whole else one["Id"][:SHORT],
+        one["Name"],
+        one["Driver"],
+        ", ".join(own["Subnet"] for own in ranges) or "-",
+        ", ".join(own["Gateway"] for own in ranges if own.get("Gateway")) or "-",
+        "internal" if one["Internal"] else "",
+    )
+
+
+@verb("inspect", group=network, looks=True)
+@click.argument("names", nargs=-1, required=True)
+async def inspect(client: Client, names: tuple[str, ...]) -> int:
+    """Tell all of networks, as a JSON array."""
+    found, code = [], 0
+    for name in names:
+        try:
+            found.append(await client.network_json(name))
+        except EngineError as error:
+            complain(error)
+            code = 1
+    click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    return code
+
+
+CREATE = (
+    Flag("-d --driver", "Driver", click.STRING, "What makes it: bridge."),
+    Flag("--subnet", "", click.STRING, "Its range of addresses, such as 10.90.0.0/24; one of each family.", MANY),
+    Flag("--gateway", "", click.STRING, "The host's address in it.", MANY),
+    Flag("--ip-range", "", click.STRING, "The part of it that containers get their addresses from.", MANY),
+    Flag("--aux-address", "", PAIR, "NAME=ADDRESS that is somebody else's.", PAIRS),
+    Flag("--ipv6", "EnableIPv6", SWITCH, "Give it IPv6, by a private range where no --subnet says which."),
+    Flag("--internal", "Internal", SWITCH, "Let nothing out of it, and nothing in."),
+    Flag("--attachable", "Attachable", SWITCH, "Kept for swarms, which this engine is in none of."),
+    Flag("-o --opt", "Options", PAIR, "Option of the driver, such as com.docker.network.driver.mtu=1400.", PAIRS),
+    Flag("--label", "Labels", PAIR, "Put a label on it.", PAIRS),
+    Flag("--ipam-driver", "IPAM.Driver", click.STRING, "Who gives out addresses: default."),
+    Flag("--scope", "Scope", click.STRING, "Where it is known: local."),
+)
+
+
+@verb("create", group=network)
+@flags(CREATE)
+@click.argument("name")
+async def create(client: Client, name: str, **given: Any) -> None:
+    """Make a network, and print its id."""
+    body = settings(CREATE, given) | {"Name": name}
+    if config := ranges(given["subnet"], given["gateway"], given["ip_range"], given["aux_address"]):
+        body.setdefault("IPAM", {})["Config"] = config
+    click.echo((await client.do("create_network", "", {"body": body})).id)
+
+
+def ranges(subnets: Sequence[str], gateways: Iterable[str], parts: Iterable[str], aux: Iterable[tuple[str, str]]) -> list[Json]:
+    """`IPAM.Config`: everything with the subnet that it lies in. Raises `Invalid` for what lies in none."""
+    config: list[Json] = [{"Subnet": subnet} for subnet in subnets]
+
+    def home(address: str, what: str) -> Json:
+        for own in config:
+            try:
+                if ip_address(address.partition("/")[0]) in ip_network(own["Subnet"], strict=False):
+                    return own
+            except ValueError:
+                continue
+        raise Invalid(f"no matching subnet for {what} {address}", "give the --subnet that it lies in")
+
+    for key, what, addresses in (("Gateway", "gateway", gateways), ("IPRange", "range", parts)):
+        for address in addresses:
+            own = home(address, what)
+            if key in own:
+                raise Invalid(f"cannot give two {what}s to the subnet {own['Subnet']}", "give one")
+            own[key] = address
+    for name, address in aux:
+        home(address, "auxiliary address").setdefault("AuxiliaryAddresses", {})[name] = address
+    return config
+
+
+@verb("rm", group=network)
+@click.option("-f", "--force", is_flag=True, help="One that does not exist is no error.")
+@click.argument("names", nargs=-1, required=True)
+async def rm(client: Client, names: tuple[str, ...], force: bool) -> int:
+    """Remove networks that nobody is on."""
+
+    async def remove(name: str) -> str | None:
+        try:
+            await client.do("remove_network", name)
+        except NotFound:
+            if force:
+                return None
+            raise
+        return name
+
+    return await each(names, remove)
+
+
+network.add_command(network.commands["rm"], "remove")
+
+CONNECT = (
+    Flag("--alias", "Aliases", click.STRING, "One more name for the container on this network.", MANY),
+    Flag("--ip", "IPv4Address", click.STRING, "Its IPv4 address there."),
+    Flag("--ip6", "IPv6Address", click.STRING, "Its IPv6 address there."),
+    Flag("--link", "Links", click.STRING, "Know another container by a name there, CONTAINER[:NAME].", MANY),
+    Flag("--driver-opt", "DriverOpts", PAIR, "Option of the network's driver.", PAIRS),
+)
+
+
+@verb("connect", group=network)
+@flags(CONNECT)
+@click.argument("name")
+@click.argument("container")
+async def connect(client: Client, name: str, container: str, **given: Any) -> None:
+    """Plug a container into one more network; at once where it runs."""
+    await client.do("connect", container, {"network": name, "endpoint": endpoint(settings(CONNECT, given))})
+
+
+@verb("disconnect", group=network)
+@click.option("-f", "--force", is_flag=True, help="Whatever is in the way.")
+@click.argument("name")
+@click.argument("container")
+async def disconnect(client: Client, name: str, container: str, force: bool) -> None:
+    """Pull a container out of a network."""
+    await client.do("disconnect", container, {"network": name, "force": force})
+
+
+@verb("prune", group=network)
+@click.option("-f", "--force", is_flag=True, help="Do not ask first.")
+@click.option("--filter", "filters", type=PAIR, multiple=True, help="Only those with KEY=VALUE.")
+async def prune(client: Client, force: bool, filters: Filters) -> None:
+    """Remove all networks that nobody is on."""
+    what = "This will remove all custom networks not used by at least one container."
+    if not force:
+        click.echo(f"WARNING! {what}\nAre you sure you want to continue? [y/N] ", nl=False)
+        if sys.stdin.readline().strip().lower() != "y":
+            return
+    if gone := await client.networks_prune(filters=as_filters(filters)):
+        say(("Deleted Networks:", *gone, ""))
+
+
+@verb("port", looks=True)
+@click.argument("container")
+@click.argument("port", default="")
+async def port(client: Client, container: str, port: str) -> int:
+    """Tell which ports of the host lead to a container, or to one PORT[/PROTOCOL] of it."""
+    told: dict[str, list[dict[str, str]] | None] = (await client.container_json(container))["NetworkSettings"]["Ports"]
+    places = {inside: [_place(binding) for binding in bindings or ()] for inside, bindings in told.items()}
+    if not port:
+        say(f"{inside} -> {place}" for inside in sorted(places) for place in places[inside])
+        return 0
+    wanted = port if "/" in port else f"{port}/tcp"
+    if not places.get(wanted):
+        raise NotFound(f"no public port '{wanted}' published for {container}", "`longshore port` without one lists all")
+    say(places[wanted])
+    return 0
+
+
+def _place(binding: dict[str, str]) -> str:
+    address = binding["HostIp"]
+    return f"[{address}]:{binding['HostPort']}" if ":" in address else f"{address}:{binding['HostPort']}"
