@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow
-from tui.ports import brief
+from tui.ports import brief, fitted
 from tui.view.figures import Meter, age, bars, memory, rate
 from tui.view.scene import Scene
 from tui.view.text import GAP, Line, Span, pad, shorten, shorten_left
@@ -274,6 +274,8 @@ def body(scene: Scene, row: ContainerRow, columns: Layout) -> Line:
         text, tone = COLUMNS[key].cell(row, meter, scene.now)
         if key == "image":
             text = shorten_left(text, width)
+        elif key == "ports":
+            text = fitted(text, width)
         cells.append(Span(pad(shorten(text, width), width), tone))
     return _joined(cells)
 

@@ -83,7 +83,9 @@ async def test_after_trouble_it_follows_again(engine: Engine, world: SimulatedWo
     await following.close()
 
 
-async def test_nobody_follows_what_nobody_sees(engine: Engine, bell: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_follows_what_nobody_sees(
+    engine: Engine, bell: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[object] = []
     missing = Missing(engine)
     monkeypatch.setattr(missing, "look", looks.append)
