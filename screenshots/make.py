@@ -22,6 +22,7 @@ from textual.pilot import Pilot
 
 from engine.client import Client
 from engine.model.errors import EngineError
+from engine.model.network import ICC, MTU
 from tests.registries import DebianRegistry, Passing, Server
 from tui import background
 from tui.app import LongshoreApp
@@ -32,6 +33,7 @@ from tui.screens.files import FilesScreen
 from tui.screens.images import ImagesScreen
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
+from tui.screens.wire import WireScreen
 
 HERE = Path(__file__).parent
 SIZE = (120, 40)
@@ -71,11 +73,23 @@ done"""
 """Coloured lines, the errors among them on standard error."""
 MAIL = "echo 'reading /etc/mail.conf'; sleep 0.3; echo 'no relay is set: giving up' >&2; exit 78"
 
+BACKEND = {"NetworkMode": "backend"}
+PUBLISHED = {"80/tcp": [{"HostPort": "8080"}], "443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8443"}]}
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "backend": {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.90.0.0/24"}, {"Subnet": "fd00:90::/64"}]}},
+    "vault": {"Internal": True, "IPAM": {"Config": [{"Subnet": "10.91.0.0/24"}]}, "Options": {ICC: "false", MTU: "1400"}},
+}
+CONNECTED = {"web": "backend", "db": "vault", "queue": "vault"}
+"""Containers, and the networks that they are connected to beside the one they are made on."""
+
 CONTAINERS = {
-    "web": container(SERVING, HostConfig={"Memory": 128 << 20}, **probe("wget -qO- http://127.0.0.1:8080/")),
-    "db": container(QUIET, **probe("ip route | grep -q default")),
-    "queue": container(QUEUE, **probe(f"wget -qO- {SOUND}")),
-    "orders": container(ORDERS),
+    "web": container(
+        SERVING, HostConfig={"Memory": 128 << 20, "PortBindings": PUBLISHED}, **probe("wget -qO- http://127.0.0.1:8080/")
+    ),
+    "db": container(QUIET, HostConfig=BACKEND, **probe("ip route | grep -q default")),
+    "queue": container(QUEUE, HostConfig=BACKEND, **probe(f"wget -qO- {SOUND}")),
+    "orders": container(ORDERS, HostConfig=BACKEND),
     "mail": container(MAIL, HostConfig={"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 20}}),
     "job-17": container("echo done"),
     "shop": container(QUIET),
@@ -141,8 +155,12 @@ async def pictures() -> None:
 
 
 async def populate(engine: Client) -> None:
+    for name, body in NETWORKS.items():
+        await engine.do("create_network", "", {"body": {"Name": name, **body}})
     for name, body in CONTAINERS.items():
         await engine.do("create", "", {"name": name, "body": body})
+        if name in CONNECTED:
+            await engine.do("connect", name, {"network": CONNECTED[name]})
         if name not in LATER:
             await engine.do("start", name)
     await engine.wait("job-17")
@@ -186,6 +204,7 @@ async def photograph(engine: Client, far: str) -> None:
         await open_tab(pilot, front, "web", "Steps")
         await pilot.pause(4)  # eight samples make the sparklines
         shoot(app, "main")
+        await networks(pilot, front)
         await over(pilot, front, "question_mark", "help")
         await engine.do("start", "mail")
         await logs(pilot, front)
@@ -208,6 +227,19 @@ async def health(pilot: Pilot[None], front: MainScreen, engine: Client) -> None:
 async def tab(pilot: Pilot[None], front: MainScreen, name: str) -> None:
     await open_tab(pilot, front, "web", name.title())
     shoot(front.longshore, name)
+
+
+async def networks(pilot: Pilot[None], front: MainScreen) -> None:
+    """The pane over the whole screen, and both ends of one cable."""
+    app = front.longshore
+    await select(pilot, front, "web")
+    await pilot.press("3", "plus", "g", *"jjjjjj")  # its cable into the backend: under two networks and four cables
+    await pilot.pause(1)
+    shoot(app, "networks")
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, WireScreen) and bool(app.screen.before))
+    shoot(app, "cable")
+    await pilot.press("escape", "plus", "1")
 
 
 async def logs(pilot: Pilot[None], front: MainScreen) -> None:

@@ -96,6 +96,16 @@ def brief(ports: Sequence[str]) -> str:
     )
 
 
+def fitted(text: str, width: int) -> str:
+    """As many whole ports of a `brief` as fit, and how many more there are: `8080→80 +2`."""
+    parts = text.split()
+    for kept in range(len(parts), 0, -1):
+        shown = " ".join([*parts[:kept], *([f"+{len(parts) - kept}"] if kept < len(parts) else [])])
+        if len(shown) <= width:
+            return shown
+    return f"+{len(parts)}" if parts else ""
+
+
 def _seen(ports: Iterable[str]) -> Iterator[tuple[str, int, int, str]]:
     for text in ports:
         if match := _SHOWN.fullmatch(text):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from engine.model.errors import Invalid
-from tui.ports import bindings, brief, publish
+from tui.ports import bindings, brief, fitted, publish
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,18 @@ def test_several_bindings_of_a_port_stand_together() -> None:
 )
 def test_what_people_read(ports: tuple[str, ...], shown: str) -> None:
     assert brief(ports) == shown
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (40, "8080→80 127.0.0.1:8443→443 53→53/udp"),
+        (30, "8080→80 127.0.0.1:8443→443 +1"),
+        (10, "8080→80 +2"),
+        (9, "+3"),
+        (1, "+3"),
+    ],
+)
+def test_ports_are_never_cut_in_the_middle(width: int, shown: str) -> None:
+    assert fitted("8080→80 127.0.0.1:8443→443 53→53/udp", width) == shown
+    assert fitted("", width) == ""

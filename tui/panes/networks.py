@@ -64,8 +64,8 @@ class NetworksPane(Pane):
         """Of the row under the cursor, which stays there whatever comes and goes around it."""
         self._awaited = ("", "")
         self._selected = ""
-        self._grown: tuple[object, ...] = ()
-        """What the tree was grown from."""
+        self._grown: tuple[object, object, frozenset[str], int] = (None, None, frozenset(), 0)
+        """What the tree was grown from: containers, networks, what is folded, and the width."""
         self._columns: Layout = ()
 
     def compose(self) -> ComposeResult:
@@ -98,11 +98,13 @@ class NetworksPane(Pane):
 
     def _grow(self, scene: Scene, width: int) -> None:
         """The tree anew, where something of it may have changed: samples alone never do that."""
-        now = (scene.world.containers, scene.world.networks, self.folded, width)
-        if len(now) != len(self._grown) or any(a is not b and a != b for a, b in zip(now, self._grown, strict=True)):
-            self.rows = networks.tree(scene.world, self.folded)
-            self._columns = networks.layout(self.rows, width)
-            self._grown = now
+        containers, known, folded, before = self._grown
+        world = scene.world
+        if world.containers is containers and world.networks is known and (self.folded, width) == (folded, before):
+            return
+        self.rows = networks.tree(world, self.folded)
+        self._columns = networks.layout(self.rows, width)
+        self._grown = world.containers, world.networks, self.folded, width
 
     def _follow(self, selected: str) -> bool:
         """The other panes show another container by now: go to its first cable, unless the cursor is on one."""

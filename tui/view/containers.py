@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from engine.model.status import Status
 from engine.model.world import ContainerRow
-from tui.ports import brief
+from tui.ports import brief, fitted
 from tui.view import table
 from tui.view.figures import Meter, age, bars, memory, rate
 from tui.view.scene import Scene
@@ -253,6 +253,8 @@ def body(scene: Scene, row: ContainerRow, columns: Layout) -> Line:
         text, tone = COLUMNS[key].cell(row, meter, scene.now)
         if key == "image":
             text = shorten_left(text, width)
+        elif key == "ports":
+            text = fitted(text, width)
         cells.append(Span(pad(shorten(text, width), width), tone))
     return joined(cells)
 

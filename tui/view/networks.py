@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from engine.model.world import ContainerRow, NetworkRow, WireRow, World
-from tui.ports import brief
+from tui.ports import brief, fitted
 from tui.view.figures import Flow, rate
 from tui.view.scene import Scene
 from tui.view.text import GAP, Line, Span, pad, shorten, width_of
@@ -20,8 +20,10 @@ WANTED = ("name", "wire", "address", "ports", "rates", "address6")
 """The order in which columns get their place where it is narrow."""
 DRAWN = ("wire", "name", "address", "address6", "ports", "rates")
 """The order in which they stand."""
-MOST = {"name": 20, "ports": 24}
+MOST = {"name": 20, "ports": 40}
 """Cells they may grow to."""
+PORTS_LEAST = 10
+"""Cells that ports get before the others have theirs: one, and how many more there are."""
 RATES = 11
 LEAD = 2
 """Cells of the tree's branches."""
@@ -88,11 +90,15 @@ def layout(rows: Iterable[Row], width: int) -> Layout:
     for row in rows:
         for key, text in _cells(row).items():
             need[key] = max(need[key], min(cell_len(text), MOST.get(key, 99)))
+    all_ports, need["ports"] = need["ports"], min(need["ports"], PORTS_LEAST)
     need["rates"] = RATES if need["name"] else 0
     taken: dict[str, int] = {}
     for key in WANTED:
         if need[key] and LEAD + sum(taken.values()) + 2 * len(taken) + need[key] <= width:
             taken[key] = need[key]
+    if "ports" in taken:
+        spare = width - LEAD - sum(taken.values()) - 2 * (len(taken) - 1)
+        taken["ports"] = min(all_ports, taken["ports"] + spare)
     return tuple((key, taken[key]) for key in DRAWN if key in taken)
 
 
@@ -174,7 +180,8 @@ def _cable(
         if key == "wire":
             drawn += [Span(wire.veth), Span("═", "accent"), Span(pad(wire.interface, wide - cell_len(wire.veth) - 1))]
         else:
-            drawn.append(Span(pad(texts[key], wide), name_tone if key == "name" else _TONES[key]))
+            text = fitted(texts[key], wide) if key == "ports" else texts[key]
+            drawn.append(Span(pad(text, wide), name_tone if key == "name" else _TONES[key]))
         drawn.append(GAP)
     shared = f"+ {', '.join(row.sharing)}" if row.sharing else ""
     if shared and width_of(tuple(drawn)) + cell_len(shared) <= width:
