@@ -21,7 +21,9 @@ from tests.bench.images import images
 from tests.bench.life import life
 from tests.bench.logs import logs
 from tests.bench.names import names
+from tests.bench.networks import ports, throughput, wiring
 from tests.bench.peer import Missing
+from tests.bench.stall import stall
 from tests.leftovers import MARK
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
@@ -35,6 +37,10 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "files": files,
     "images": images,
     "names": names,
+    "wiring": wiring,
+    "ports": ports,
+    "throughput": throughput,
+    "stall": stall,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 
