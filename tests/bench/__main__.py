@@ -21,8 +21,10 @@ from tests.bench.images import images
 from tests.bench.life import life
 from tests.bench.logs import logs
 from tests.bench.names import names
+from tests.bench.networks import ports, throughput, wiring
 from tests.bench.peer import Missing
 from tests.bench.pulls import pulls
+from tests.bench.stall import stall
 from tests.leftovers import MARK
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
@@ -37,6 +39,10 @@ MEASUREMENTS: dict[str, Callable[..., Awaitable[list[str]]]] = {
     "images": images,
     "names": names,
     "pulls": pulls,
+    "wiring": wiring,
+    "ports": ports,
+    "throughput": throughput,
+    "stall": stall,
 }
 """Each answers with the lines of its report. One may take a number: rounds, containers, or seconds."""
 

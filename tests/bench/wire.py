@@ -45,6 +45,10 @@ class Api:
             raise RuntimeError(f"{method} {path}: {answer.status} {said.decode(errors='replace').strip()}")
         return None if isinstance(body, bytes) or not said.strip() else json.loads(said)
 
+    def ping(self) -> None:
+        self._connection.request("GET", "/_ping")
+        self._connection.getresponse().read()
+
     def close(self) -> None:
         self._connection.close()
 
