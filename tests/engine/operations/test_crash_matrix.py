@@ -121,7 +121,7 @@ def test_one_fault(verb: Verb, status: Status | None) -> None:
             asyncio.run(strike(verb, status, (at, kind)))
 
 
-PAIRS_EVERY = 97
+PAIRS_EVERY = 197
 """Of all pairs of faults so many are left out for each that is tried; a prime, so that every call and kind comes round."""
 
 
