@@ -47,6 +47,16 @@ class WireRow(Struct, frozen=True, kw_only=True):
     address6: str = ""
 
 
+class JoinRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A network that a container is on without a cable: it is plugged in when the container starts."""
+
+    network: str
+    """Its name or id, as it was asked for."""
+    address: str = ""
+    """The one it asked for; empty: any."""
+    address6: str = ""
+
+
 class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A container on one line, commonly under a kilobyte: what may be long is cut (`inspect` has it whole)."""
 
@@ -92,6 +102,8 @@ class ContainerRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     interface: str = ""
     wires: tuple[WireRow, ...] = ()
     """Every cable that is plugged in, the ones above are of the first."""
+    joins: tuple[JoinRow, ...] = ()
+    """The networks that it is on without a cable."""
     ports: tuple[str, ...] = ()
     """What is published, as `0.0.0.0:8080->80/tcp`."""
     held: tuple[str, ...] = ()

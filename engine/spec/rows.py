@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from engine.host import Freeze
@@ -11,8 +12,8 @@ from engine.model.network import Endpoint, Network
 from engine.model.run import Mark
 from engine.model.settings import RestartPolicy
 from engine.model.status import Status
-from engine.model.world import ContainerRow, Freezer, ImageRow, LayerRow, NetworkRow, WireRow
-from engine.spec.wiring import mode
+from engine.model.world import ContainerRow, Freezer, ImageRow, JoinRow, LayerRow, NetworkRow, WireRow
+from engine.spec.wiring import attachments, mode
 
 LONGEST = 160
 """Characters of a text on a row: a row goes out with every step."""
@@ -55,6 +56,7 @@ def container_row(
         veth=plugged.veth if plugged else "",
         interface=plugged.interface if plugged else "",
         wires=tuple(map(wire_row, c.plugged)),
+        joins=tuple(joins(c)),
         ports=tuple(map(str, c.ports)),
         held=c.held,
         missing=missing,
@@ -102,6 +104,14 @@ def wire_row(e: Endpoint) -> WireRow:
         address=f"{e.address}/{e.prefix}",
         address6=f"{e.address6}/{e.prefix6}" if e.address6 else "",
     )
+
+
+def joins(c: Container) -> Iterator[JoinRow]:
+    """What it is on, and not plugged into."""
+    there = {name for e in c.plugged for name in (e.network, e.network_id)}
+    for network, asked in attachments(c).items():
+        if network not in there:
+            yield JoinRow(network=network, address=asked.ipv4, address6=asked.ipv6)
 
 
 def image_row(image: Image) -> ImageRow:

@@ -13,6 +13,8 @@ from engine.model.container import Container
 from engine.model.errors import Conflict, Forbidden, Invalid
 from engine.model.frames import Changed, NetworksChanged
 from engine.model.network import Attachment
+from engine.model.status import Status
+from engine.model.world import JoinRow
 from tests.tui.cabling import cable, wired_world
 from tests.tui.made import BACKEND, record, row
 from tests.tui.piloting import SMALL, WIDE, chosen, dashboard, main, on_screen, seen, until
@@ -23,6 +25,7 @@ from tui.screens import wire as screen
 from tui.screens.dialogs import Confirm, Menu, NewContainer
 from tui.screens.forms import Connect, NewNetwork
 from tui.screens.lesson import LessonScreen
+from tui.screens.why import WhyScreen
 from tui.screens.wire import NetworkScreen, WireScreen
 
 
@@ -259,6 +262,26 @@ async def test_a_new_container_is_put_on_a_network_with_ports(engine: ScriptedEn
 
 
 # Pulling and removing
+
+
+async def test_who_is_stopped_is_plugged_and_pulled_too(engine: ScriptedEngine) -> None:
+    job = row("job", Status.EXITED, joins=(JoinRow(network="backend", address="10.85.0.7"),))
+    engine.world = engine.world.with_container(job)
+    engine.records[job.id] = replace(record(job), networks={"backend": Attachment(ipv4="10.85.0.7")})
+    async with dashboard(engine) as (app, pilot):
+        await walk(pilot, app, "backend/job")
+        await until(pilot, lambda: chosen(app) == "job")
+        await pilot.press("enter")
+        await until(pilot, lambda: on_screen(app, "job has no cable into backend: it gets one when it starts"))
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Connect))
+        assert isinstance(app.screen, Connect) and app.screen.networks == ("bridge", "inner")
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm) and on_screen(app, "Pull job out of backend? U plugs"))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: asked(engine) == [("disconnect", job.id, {"network": "backend"})])
+        await pilot.press("W")
+        await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen.text("from") == "job")
 
 
 def with_alias(engine: ScriptedEngine) -> Container:

@@ -18,7 +18,7 @@ from tui.screens.dialogs import Choice, Confirm, Menu
 from tui.screens.forms import Connect, Form, NewNetwork
 from tui.screens.lesson import LessonScreen
 from tui.screens.wire import NetworkScreen, WireScreen
-from tui.view.networks import Row
+from tui.view.networks import Row, on_networks
 from tui.view.scene import Notice
 
 
@@ -41,7 +41,10 @@ class Networking(Deeds):
 
     def open_wiring(self) -> None:
         row = self._at()
-        if row and row.container:
+        if row and row.container and row.join:
+            told = f"{row.container.name} has no cable into {row.network.name}: it gets one when it starts; s starts it"
+            self.longshore.say(told, "warn")
+        elif row and row.container:
             self.longshore.push_screen(WireScreen(self.longshore, row.container.id, row.container.name, row.network.name))
         elif row:
             self.longshore.push_screen(NetworkScreen(self.longshore, row.network.name))
@@ -72,9 +75,9 @@ class Networking(Deeds):
         world, at = self.longshore.scene.world, self.wiring.row if self.wiring.has_focus_within else None
         chosen = self.row if at is None else at.container
         network = at.network.name if at and not chosen and at.network.bridge else ""
-        there = {wire.network for wire in chosen.wires} if chosen else set()
         rows = sorted(world.containers.values(), key=lambda row: (not row.status.alive, row.name))
-        containers = [row for row in rows if row == chosen or network not in {wire.network for wire in row.wires}]
+        containers = [row for row in rows if row == chosen or network not in on_networks(world, row)]
+        there = on_networks(world, chosen) if chosen else set()
         networks = sorted(n.name for n in world.networks.values() if n.bridge and n.name not in there)
         return Connect(
             self.longshore, containers, networks, container=chosen.id if chosen else "", network=network, lesson=lesson
@@ -104,7 +107,9 @@ class Networking(Deeds):
     async def _disconnect(self, row: ContainerRow, network: NetworkRow) -> None:
         params: Params = {"network": network.name}
         docker = self._docker(Verb.DISCONNECT, row.name, params)
-        question = f"Pull {row.name} out of {network.name}? Its connections there break. U plugs it in again."
+        plugged = any(wire.network == network.name for wire in row.wires)
+        breaks = " Its connections there break." if plugged else ""
+        question = f"Pull {row.name} out of {network.name}?{breaks} U plugs it in again."
         if await self._sure("Disconnect", question, Verb.DISCONNECT, row.id, params, docker):
             self.perform(Verb.DISCONNECT, row, params, await self._asked(row, network))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from engine.model.world import ContainerRow, NetworkRow, WireRow, World
+from engine.model.world import ContainerRow, JoinRow, NetworkRow, WireRow, World
 from tui.ports import brief, fitted
 from tui.view.figures import Flow, rate
 from tui.view.scene import Scene
@@ -32,11 +32,13 @@ Layout = tuple[tuple[str, int], ...]
 
 
 class Row(NamedTuple):
-    """A line of the tree: a network, or a cable into it."""
+    """A line of the tree: a network, a cable into it, or a container that has none before it starts."""
 
     network: NetworkRow
     container: ContainerRow | None = None
     wire: WireRow | None = None
+    join: JoinRow | None = None
+    """Of a container without a cable: what it asked for."""
     ports: str = ""
     """What of the host leads to this cable."""
     sharing: tuple[str, ...] = ()
@@ -44,7 +46,9 @@ class Row(NamedTuple):
     last: bool = False
     """The network's last."""
     users: tuple[str, ...] = ()
-    """Of a network: the names of the containers on it."""
+    """Of a network: the names of the containers that are plugged in."""
+    waiting: int = 0
+    """Of a network: how many more are on it without a cable."""
     folded: bool = False
 
     @property
@@ -59,7 +63,9 @@ def tree(world: World, folded: Set[str] = frozenset()) -> tuple[Row, ...]:
     internal = {n.name for n in world.networks.values() if n.internal}
     sharing: dict[str, tuple[str, ...]] = {}
     cables: dict[str, list[Row]] = {n.name: [] for n in world.networks.values()}
+    waiting: dict[str, list[Row]] = {n.name: [] for n in world.networks.values()}
     by_name = {n.name: n for n in world.networks.values()}
+    known = {n.id: n for n in world.networks.values()} | by_name
     for c in containers:
         if c.network.startswith(SHARED) and c.status.alive:
             with_ = c.network.removeprefix(SHARED)
@@ -69,15 +75,24 @@ def tree(world: World, folded: Set[str] = frozenset()) -> tuple[Row, ...]:
         for wire in c.wires:
             if network := by_name.get(wire.network):
                 ports = brief(c.ports) if wire.network == out else ""
-                cables[wire.network].append(Row(network, c, wire, ports, sharing.get(c.id, ())))
+                cables[wire.network].append(Row(network, c, wire, ports=ports, sharing=sharing.get(c.id, ())))
+        for join in c.joins:
+            if network := known.get(join.network):
+                waiting[network.name].append(Row(network, c, join=join))
     rows: list[Row] = []
     for n in sorted(by_name.values(), key=lambda n: (not n.bridge, n.name != "bridge", n.name)):
-        plugged = cables[n.name]
+        plugged, below = cables[n.name], cables[n.name] + waiting[n.name]
         users = tuple(row.container.name for row in plugged if row.container) if n.bridge else _in_mode(containers, n.name)
-        rows.append(Row(n, users=users, folded=n.id in folded and bool(plugged)))
+        rows.append(Row(n, users=users, waiting=len(waiting[n.name]), folded=n.id in folded and bool(below)))
         if n.id not in folded:
-            rows += [row._replace(last=row is plugged[-1]) for row in plugged]
+            rows += [row._replace(last=row is below[-1]) for row in below]
     return tuple(rows)
+
+
+def on_networks(world: World, row: ContainerRow) -> set[str]:
+    """The names of the networks that a container is on, with a cable or without."""
+    names = {n.id: n.name for n in world.networks.values()}
+    return {wire.network for wire in row.wires} | {names.get(join.network, join.network) for join in row.joins}
 
 
 def _in_mode(containers: Iterable[ContainerRow], mode: str) -> tuple[str, ...]:
@@ -103,9 +118,13 @@ def layout(rows: Iterable[Row], width: int) -> Layout:
 
 
 def _cells(row: Row) -> Mapping[str, str]:
-    """What a cable's columns say; what changes all the time is not in it."""
-    if row.container is None or row.wire is None:
+    """What the columns say of a container; what changes all the time is not in it."""
+    if row.container is None:
         return {}
+    if row.join:
+        said = {"wire": str(row.container.status), "name": row.container.name}
+        return said | {"address": row.join.address, "address6": row.join.address6, "ports": ""}
+    assert row.wire
     return {
         "wire": f"{row.wire.veth}═{row.wire.interface}",
         "name": row.container.name,
@@ -127,6 +146,8 @@ def body(scene: Scene, row: Row, columns: Layout, selected: str, width: int) -> 
     """`selected`: the id of the container that the other panes show."""
     if row.container and row.wire:
         return _cable(scene, row, row.container, row.wire, columns, selected, width)
+    if row.container:
+        return _waiting(row, row.container, columns, selected, width)
     return _fitted(_bridge(row) if row.network.bridge else _built_in(row), width)
 
 
@@ -139,6 +160,7 @@ def _bridge(row: Row) -> list[Span]:
     if not n.nat:
         rules = Span(f"! {'rules' if n.internal else 'nat'} ✘ gone", "bad")
     count = "1 member" if len(row.users) == 1 else f"{len(row.users)} members"
+    count += f", {row.waiting} stopped" if row.waiting else ""
     said = [
         Span(n.name, "strong"),
         Span(n.bridge, "dim") if n.up else Span(f"! {n.bridge} ✘ gone", "bad"),
@@ -186,6 +208,19 @@ def _cable(
     shared = f"+ {', '.join(row.sharing)}" if row.sharing else ""
     if shared and width_of(tuple(drawn)) + cell_len(shared) <= width:
         return (*drawn, Span(shared, "dim"))
+    return tuple(drawn[:-1])
+
+
+def _waiting(row: Row, container: ContainerRow, columns: Layout, selected: str, width: int) -> Line:
+    """One that is on the network without a cable: its status stands where the others have theirs."""
+    lead, texts = Span("└ " if row.last else "├ ", "dim"), _cells(row)
+    tones = {"name": "strong"} if container.id == selected else {}
+    if "wire" not in dict(columns):
+        parts = [lead, Span(container.name, tones.get("name", "dim")), Span(texts["wire"], "dim")]
+        return _fitted(parts, width, glued=1)
+    drawn = [lead]
+    for key, wide in columns:
+        drawn += [Span(pad(texts.get(key, ""), wide), tones.get(key, "dim")), GAP]
     return tuple(drawn[:-1])
 
 

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from engine.host import Freeze
 from engine.model.container import Container, Health, Layers, Probe, State
-from engine.model.network import Endpoint
+from engine.model.network import Attachment, Endpoint
 from engine.model.run import Row, Run
 from engine.model.settings import Config
 from engine.model.status import Status
-from engine.model.world import ContainerRow
+from engine.model.world import ContainerRow, JoinRow
 from engine.spec.rows import container_row
 from tests.engine.spec.made import ID, container
 
@@ -77,3 +77,10 @@ def test_a_common_row_is_under_a_kilobyte() -> None:
     common = replace(c, args=("1000",), run=None, state=State(status=Status.RUNNING, pid=4711, started_at=c.created))
     row = container_row(common, Freeze(kernel="thawed", self_frozen=False, parent_frozen=False))
     assert len(msgspec.json.encode(row)) < 1024
+
+
+def test_a_row_tells_the_networks_that_the_container_is_on_without_a_cable() -> None:
+    asked = {"bridge": Attachment(), "backend": Attachment(ipv4="10.85.0.7")}
+    c = replace(full(), networks=asked)
+    assert container_row(c, None).joins == (JoinRow(network="backend", address="10.85.0.7"),)
+    assert [join.network for join in container_row(replace(c, held=()), None).joins] == ["bridge", "backend"]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine.model.world import World
+from engine.model.status import Status
+from engine.model.world import JoinRow, World
 from tests.tui.cabling import HOST, INNER, wired_world
 from tests.tui.made import BACKEND, BRIDGE, NO_NETWORK, row, wire
 from tui.view import networks
@@ -47,6 +48,22 @@ def test_every_network_is_there_with_each_of_its_cables() -> None:
         "host  the host's own interfaces  1: proxy",
         "none  loopback only  nobody",
     ]
+
+
+def test_who_is_stopped_stands_below_those_that_are_plugged_in() -> None:
+    joins = (JoinRow(network=BACKEND.id, address="10.85.0.7"), JoinRow(network="bridge"))
+    world = wired_world().with_container(row("job", Status.EXITED, joins=joins))
+    lines = drawn(world, selected=row("job").id)
+    text = [plain(line).rstrip() for line in lines]
+    assert text[:3] == [
+        "bridge  longshore0  10.84.0.1/16  nat ✔  1 member, 1 stopped",
+        "├ veth7765620═eth0      web  10.84.0.4                       ↓3.1k ↑1.2k  + sidecar",
+        "└ exited                job",
+    ]
+    assert text[3].endswith("2 members, 1 stopped") and text[6] == "└ exited                job  10.85.0.7"
+    assert {span.tone for span in lines[6] if span.text.strip()} == {"dim", "strong"}
+    assert "└ job  exited" in texts(world, 16) and "└ job" in texts(world, 8)
+    assert "1 member, 1 stopped, l shows them" in texts(world, folded=frozenset({BRIDGE.id}))[0]
 
 
 def test_ports_stand_at_the_cable_that_leads_out() -> None:
