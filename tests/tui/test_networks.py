@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
-from textual.widgets import Input, Select
+from textual.screen import Screen
+from textual.widgets import Input, Select, Static
 
 from engine.model.container import Container
 from engine.model.errors import Conflict, Forbidden, Invalid
@@ -159,12 +160,16 @@ async def test_a_network_is_made_from_a_form_that_shows_its_plan(engine: Scripte
         assert not asked(engine)
         for id, text in (("name", "front"), ("subnet", "10.9.0.0/24"), ("gateway", "10.9.0.9"), ("range", "10.9.0.64/26")):
             app.screen.query_one(f"#{id}", Input).value = text
-        for id, text in (("ipv6", "fd00:9::/64"), ("mtu", "1400")):
+        given = {"ipv6": "fd00:9::/64", "aux": "nas=10.9.0.7, nas6=fd00:9::7", "options": "mtu=1400, bridge.name=br-x"}
+        for id, text in (*given.items(), ("labels", "tier=front, owner='web, shop'")):
             app.screen.query_one(f"#{id}", Input).value = text
         app.screen.query_one("#internal").focus()
         await pilot.press("space", "tab", "space")
         await until(pilot, lambda: on_screen(app, "1  Mount the layers"))  # the scripted plan's first step
-        assert on_screen(app, "$ docker network create --subnet 10.9.0.0/24") and on_screen(app, "✔") and not asked(engine)
+        docker = str(app.screen.query_one("#docker", Static).content)
+        for text in ("create --subnet 10.9.0.0/24", "--aux-address nas=10.9.0.7", "--label tier=front", "'owner=web, shop'"):
+            assert text in docker
+        assert on_screen(app, "✔") and not asked(engine)
         app.screen.query_one("#name").focus()
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is main(app))
@@ -178,12 +183,19 @@ async def test_a_network_is_made_from_a_form_that_shows_its_plan(engine: Scripte
                     "EnableIPv6": True,
                     "IPAM": {
                         "Config": [
-                            {"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.9", "IPRange": "10.9.0.64/26"},
-                            {"Subnet": "fd00:9::/64"},
+                            {
+                                "Subnet": "10.9.0.0/24",
+                                "Gateway": "10.9.0.9",
+                                "IPRange": "10.9.0.64/26",
+                                "AuxiliaryAddresses": {"nas": "10.9.0.7"},
+                            },
+                            {"Subnet": "fd00:9::/64", "AuxiliaryAddresses": {"nas6": "fd00:9::7"}},
                         ]
                     },
+                    "Labels": {"tier": "front", "owner": "web, shop"},
                     "Options": {
                         "com.docker.network.driver.mtu": "1400",
+                        "com.docker.network.bridge.name": "br-x",
                         "com.docker.network.bridge.enable_icc": "false",
                     },
                     "Internal": True,
@@ -205,10 +217,39 @@ async def test_what_the_engine_refuses_loses_nothing_that_was_typed(engine: Scri
         engine.fails["create_network"] = engine.fails[refused]
         await pilot.press("enter")
         await until(pilot, lambda: on_screen(app, "✘ cannot use 10.84.0.0/16: Pool overlaps"))
+        await until(pilot, lambda: told(app.screen) == "subnet")
         assert isinstance(app.screen, NewNetwork) and app.screen.text("subnet") == "10.84.0.0/16"
         del engine.fails["create_network"]
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is main(app))
+
+
+def told(form: Screen[Any]) -> str:
+    """The field below which something is wrong."""
+    return " ".join((each.id or "").removeprefix("wrong-") for each in form.query(".field-wrong") if each.display)
+
+
+async def test_what_is_wrong_is_said_below_its_field(engine: ScriptedEngine) -> None:
+    typed = {
+        "gateway": ("10.1.0.9", "✘ no matching subnet for gateway 10.1.0.9"),
+        "aux": ("nas=10.2.0.9", "✘ no matching subnet for auxiliary address 10.2.0.9"),
+        "options": ("colour=red", "✘ there is no option colour; take name, mtu, enable_icc"),
+        "labels": ("owner='me", "✘ \"owner='me\" has a quote without its other; close it"),
+    }
+    async with dashboard(engine, SMALL) as (app, pilot):
+        await walk(pilot, app, "bridge")
+        await pilot.press("n", *"lab")
+        await until(pilot, lambda: isinstance(app.screen, NewNetwork))
+        for id, (text, sentence) in typed.items():
+            field = app.screen.query_one(f"#{id}", Input)
+            field.value = text
+            await until(pilot, lambda id=id: told(app.screen) == id)  # type: ignore[misc]
+            assert on_screen(app, sentence)
+            await pilot.press("enter")
+            assert isinstance(app.screen, NewNetwork) and field.value == text and not asked(engine)
+            field.value = ""
+        await until(pilot, lambda: on_screen(app, "1  Mount"))
+        assert not told(app.screen)
 
 
 async def test_a_container_is_connected(engine: ScriptedEngine) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 import click
 
 from engine.client import Client
-from engine.model.errors import EngineError, Invalid, NotFound
+from engine.model.errors import EngineError, NotFound
 from tui.cli.group import complain, each, longshore, verb
 from tui.cli.lists import SHORT, as_filters, as_json, filter_option, form_option, say, table
 from tui.cli.options import MANY, PAIR, PAIRS, SWITCH, Flag, endpoint, flags, settings
+from tui.pairs import ranges
 
 Filters = tuple[tuple[str, str], ...]
 Json = dict[str, Any]
@@ -96,30 +95,6 @@ async def create(client: Client, name: str, **given: Any) -> None:
     if config := ranges(given["subnet"], given["gateway"], given["ip_range"], given["aux_address"]):
         body.setdefault("IPAM", {})["Config"] = config
     click.echo((await client.do("create_network", "", {"body": body})).id)
-
-
-def ranges(subnets: Sequence[str], gateways: Iterable[str], parts: Iterable[str], aux: Iterable[tuple[str, str]]) -> list[Json]:
-    """`IPAM.Config`: everything with the subnet that it lies in. Raises `Invalid` for what lies in none."""
-    config: list[Json] = [{"Subnet": subnet} for subnet in subnets]
-
-    def home(address: str, what: str) -> Json:
-        for own in config:
-            try:
-                if ip_address(address.partition("/")[0]) in ip_network(own["Subnet"], strict=False):
-                    return own
-            except ValueError:
-                continue
-        raise Invalid(f"no matching subnet for {what} {address}", "give the --subnet that it lies in")
-
-    for key, what, addresses in (("Gateway", "gateway", gateways), ("IPRange", "range", parts)):
-        for address in addresses:
-            own = home(address, what)
-            if key in own:
-                raise Invalid(f"cannot give two {what}s to the subnet {own['Subnet']}", "give one")
-            own[key] = address
-    for name, address in aux:
-        home(address, "auxiliary address").setdefault("AuxiliaryAddresses", {})[name] = address
-    return config
 
 
 @verb("rm", group=network)

@@ -17,6 +17,7 @@ import msgspec
 
 from engine.model.errors import Invalid
 from tui.cli import words
+from tui.pairs import pair
 from tui.ports import bindings, publish
 
 Json = dict[str, Any]
@@ -67,14 +68,14 @@ SIZE = Read("size", words.size)
 CPUS = Read("number", words.cpus)
 ULIMIT = Read("name=soft[:hard]", words.ulimit)
 POLICY = Read("policy", words.restart_policy)
-PAIR = Read("key=value", words.pair)
+PAIR = Read("key=value", pair)
 HOST = Read("name:address", words.host)
 PORTS = Read("port[-port][/proto]", words.port_range)
 PUBLISH = Read("port", publish)
 NETWORK = Read("network", words.network)
 VARIABLE = Read("name[=value]", lambda text: words.variable(text, os.environ))
 VARIABLES = Read("file", lambda path: tuple(words.lines(_file(path), os.environ)))
-LABELS = Read("file", lambda path: tuple(map(words.pair, words.lines(_file(path)))))
+LABELS = Read("file", lambda path: tuple(map(pair, words.lines(_file(path)))))
 SECURITY = Read("option", _security)
 COMMAND = Read("command", lambda text: ["CMD-SHELL", text])
 SWITCH = click.BOOL

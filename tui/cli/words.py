@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.model.errors import Invalid
+from tui.pairs import pair
 
 NANO = 1_000_000_000
 LARGEST = 2**63 - 1
@@ -75,14 +76,6 @@ def restart_policy(text: str) -> dict[str, Any]:
     if colon and not re.fullmatch(r"-?[0-9]{1,9}", count, re.ASCII):
         raise Invalid(f"{text!r} is no restart policy", "write no, always, unless-stopped or on-failure[:COUNT]")
     return {"Name": name, "MaximumRetryCount": int(count or 0)}
-
-
-def pair(text: str) -> tuple[str, str]:
-    """`key=value`, or `key` alone with an empty value."""
-    key, _, value = text.partition("=")
-    if not key:
-        raise Invalid(f"{text!r} has no name", "write NAME=VALUE")
-    return key, value
 
 
 def host(text: str) -> str:

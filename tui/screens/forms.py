@@ -1,12 +1,13 @@
 """Forms for networks. While they are filled in the engine is asked what it would do, and nothing happens before that is seen.
 
-Where it refuses, the form stays as it was filled in, and says why.
+Where it refuses, the form stays as it was filled in, and says why: below the field that it speaks of, where there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual import on, work
@@ -14,12 +15,13 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
-from engine.model.errors import EngineError
+from engine.model.errors import EngineError, Invalid
 from engine.model.interface import Params
-from engine.model.network import ICC, MTU
+from engine.model.network import HOST_BINDING, HOST_IPV4, ICC, INHIBIT_IPV4, INTERFACE_PREFIX, MASQUERADE, MTU, NAME
 from engine.model.run import Plan
 from engine.model.status import NetworkVerb, Verb
 from engine.model.world import ContainerRow
+from tui.pairs import pairs, ranges
 from tui.screens.dialogs import Dialog
 from tui.view.docker import command
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.2
 """How long nothing must be typed before the engine is asked."""
+
+
+NOTHING: Mapping[str, str] = {}
 
 
 class Tick(Checkbox):
@@ -58,7 +63,7 @@ class Form(Dialog):
         raise NotImplementedError
 
     def request(self) -> Request | None:
-        """What the engine is asked for; None while something is missing. Raises ValueError for what cannot be right."""
+        """What the engine is asked for; None while something is missing. Raises `Invalid` for what cannot be right."""
         raise NotImplementedError
 
     def content(self) -> ComposeResult:
@@ -88,8 +93,8 @@ class Form(Dialog):
         docker, request = self.query_one("#docker", Static), None
         try:
             request = self.request()
-        except ValueError as error:
-            self._complain(str(error))
+        except Invalid as error:
+            self._complain(error)
         docker.update(f"$ {self._docker(request)}" if request else "")
         if request:
             self._plan(request)
@@ -105,17 +110,29 @@ class Form(Dialog):
         try:
             plan = await self.longshore.engine.plan(request.verb, request.row.id if request.row else "", request.params)
         except (EngineError, OSError) as error:
-            self._complain(str(error))
+            self._complain(error)
             return
         self._say("\n".join(f"{n}  {step.title}" for n, step in enumerate(plan.steps, 1)))
 
-    def _complain(self, sentence: str) -> None:
-        self._say(f"✘ {sentence}", wrong=True)
+    def _complain(self, error: Exception) -> None:
+        """Below the field whose text the sentence repeats; at the end, where it is about none or about all."""
+        sentence, said = f"✘ {error}", getattr(error, "message", str(error))
+        quoted = {each: _quoted(each.value, said) for each in self.query(Input)}
+        field = max(quoted, key=lambda each: quoted[each], default=None)
+        if field and quoted[field]:
+            self._say("", below={f"wrong-{field.id}": sentence})
+            field.scroll_visible()
+        else:
+            self._say(sentence, wrong=True)
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
+    def _say(self, text: str, *, wrong: bool = False, below: Mapping[str, str] = NOTHING) -> None:
+        """The text at the end, and what is `below` fields; elsewhere nothing."""
         shown = self.query_one("#plan", Static)
         shown.update(text)
         shown.set_class(wrong, "wrong")
+        for each in self.query(".field-wrong").results(Static):
+            each.update(below.get(each.id or "", ""))
+            each.display = each.id in below
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
@@ -131,7 +148,7 @@ class Form(Dialog):
     def _make(self, lesson: bool) -> None:
         try:
             request = self.request()
-        except ValueError:
+        except Invalid:
             request = None
         if request is None:
             self.app.bell()
@@ -146,12 +163,12 @@ class Form(Dialog):
             if done := await app.perform(request.verb, row, request.params):
                 self.dismiss(done)
             else:
-                self._say(app.notice.text, wrong=True)
+                self._complain(EngineError(app.notice.text.removeprefix("✘ ")))
             return
         try:
             plan: Plan = await app.engine.begin(request.verb, row.id if row else "", request.params)
         except (EngineError, OSError) as error:
-            self._complain(str(error))
+            self._complain(error)
         else:
             self.dismiss(plan)
 
@@ -160,6 +177,27 @@ def field(label: str, widget: Input | Select[str]) -> Iterator[Any]:
     with Horizontal(classes="field"):
         yield Label(label)
         yield widget
+    wrong = Static("", id=f"wrong-{widget.id}", classes="field-wrong wrong", markup=False)
+    wrong.display = False
+    yield wrong
+
+
+def _quoted(typed: str, sentence: str) -> int:
+    """How many characters of what was typed, or of a part of it, the sentence repeats."""
+    parts = [typed.strip(), *re.split(r"[\s,=]+", typed)]
+    found = (part for part in parts if part and re.search(rf"(?<![\w.:/-]){re.escape(part)}(?![.:/-]?\w)", sentence))
+    return max(map(len, found), default=0)
+
+
+OPTIONS = (NAME, MTU, ICC, MASQUERADE, HOST_BINDING, HOST_IPV4, INHIBIT_IPV4, INTERFACE_PREFIX)
+
+
+def option(key: str) -> str:
+    """The driver's option that a key stands for: whole, or as its last words, such as `mtu`. Raises `Invalid`."""
+    whole = next((each for each in OPTIONS if each == key or each.endswith(f".{key}")), "")
+    if not whole:
+        raise Invalid(f"there is no option {key}", f"take {', '.join(each.rpartition('.')[2] for each in OPTIONS)}")
+    return whole
 
 
 class NewNetwork(Form):
@@ -171,8 +209,10 @@ class NewNetwork(Form):
             ("subnet", "Subnet", "10.90.0.0/24; empty: the engine finds one"),
             ("gateway", "Gateway", "the bridge's own address; empty: the first one"),
             ("range", "IP range", "addresses are taken from there; empty: the whole subnet"),
+            ("aux", "Reserved", "router=10.90.0.2, …: addresses that are somebody else's"),
             ("ipv6", "IPv6", "fd00:90::/64, or auto; empty: none"),
-            ("mtu", "MTU", "empty: the engine's, 1500"),
+            ("options", "Options", "mtu=1400, bridge.name=br0, host_binding_ipv4=127.0.0.1, …"),
+            ("labels", "Labels", "tier=back, owner='web team', …"),
         ):
             yield from field(label, Input(placeholder=hint, id=id, compact=True))
         with Horizontal(classes="field"):
@@ -181,22 +221,25 @@ class NewNetwork(Form):
             yield Tick("containers hear each other", value=True, id="icc", compact=True)
 
     def request(self) -> Request | None:
-        name, subnet, gateway, range_, ipv6, mtu = map(self.text, ("name", "subnet", "gateway", "range", "ipv6", "mtu"))
+        name, subnet, gateway, range_, ipv6 = map(self.text, ("name", "subnet", "gateway", "range", "ipv6"))
+        aux, options, labels = (pairs(self.text(id)) for id in ("aux", "options", "labels"))
+        subnets = [each for each in (subnet, ipv6) if each not in ("", "auto")]
+        config = ranges(subnets, [gateway] if gateway else [], [range_] if range_ else [], aux.items())
+        options = {option(key): value for key, value in options.items()}
         if not name:
             self._say("It needs a name.")
             return None
         body: dict[str, Any] = {"Name": name}
-        config = [{"Subnet": subnet, "Gateway": gateway, "IPRange": range_}] if subnet or gateway or range_ else []
         if ipv6:
             body["EnableIPv6"] = True
-            config += [] if ipv6 == "auto" else [{"Subnet": ipv6}]
         if config:
-            body["IPAM"] = {"Config": [{key: value for key, value in each.items() if value} for each in config]}
-        options = {MTU: mtu} if mtu else {}
+            body["IPAM"] = {"Config": config}
         if not self.query_one("#icc", Checkbox).value:
             options[ICC] = "false"
         if options:
             body["Options"] = options
+        if labels:
+            body["Labels"] = labels
         if self.query_one("#internal", Checkbox).value:
             body["Internal"] = True
         return Request(NetworkVerb.CREATE, {"body": body})

@@ -75,14 +75,17 @@ def _published(port: str, binding: dict[str, str]) -> str:
 
 
 def _create_network(body: dict[str, Any]) -> list[str]:
-    words = []
+    words: list[str] = []
     for given in (body.get("IPAM") or {}).get("Config", ()):
         for key, flag in (("Subnet", "--subnet"), ("Gateway", "--gateway"), ("IPRange", "--ip-range")):
             words += [flag, given[key]] if given.get(key) else []
+        words += _pairs("--aux-address", given.get("AuxiliaryAddresses"))
     words += [flag for key, flag in (("EnableIPv6", "--ipv6"), ("Internal", "--internal")) if body.get(key)]
-    for key, value in body.get("Options", {}).items():
-        words += ["--opt", f"{key}={value}"]
-    return [*words, body["Name"]]
+    return [*words, *_pairs("--opt", body.get("Options")), *_pairs("--label", body.get("Labels")), body["Name"]]
+
+
+def _pairs(flag: str, given: dict[str, str] | None) -> list[str]:
+    return [word for key, value in (given or {}).items() for word in (flag, f"{key}={value}")]
 
 
 def _endpoint(endpoint: dict[str, Any]) -> list[str]:

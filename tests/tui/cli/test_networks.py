@@ -13,7 +13,7 @@ from engine.model.errors import Invalid
 from tests.engine.api.conftest import Served
 from tests.tui.cli.conftest import Typed
 from tests.tui.commands import Said
-from tui.cli.networks import ranges
+from tui.pairs import ranges
 
 
 async def test_networks_are_made_listed_and_removed(typed: Typed, served: Served) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.model.errors import Invalid
 from tui.cli import words
+from tui.pairs import pair
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -104,13 +105,13 @@ def test_restart_policies() -> None:
 
 
 def test_pairs_hosts_and_ports() -> None:
-    assert [words.pair(text) for text in ("a=b=c", "a=", "a")] == [("a", "b=c"), ("a", ""), ("a", "")]
+    assert [pair(text) for text in ("a=b=c", "a=", "a")] == [("a", "b=c"), ("a", ""), ("a", "")]
     assert words.host("db:10.0.0.2") == words.host("db=10.0.0.2") == "db:10.0.0.2"
     assert words.host("v6=[::1]") == words.host("v6:::1") == "v6:::1"
     assert words.port_range("80") == ("80/tcp",)
     assert words.port_range("8000-8002/udp") == ("8000/udp", "8001/udp", "8002/udp")
     for read, text in (
-        (words.pair, "=b"),
+        (pair, "=b"),
         (words.host, "db"),
         (words.host, ":10.0.0.2"),
         (words.port_range, "0"),
