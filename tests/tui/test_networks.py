@@ -63,7 +63,7 @@ async def walk(pilot: Pilot[None], app: LongshoreApp, place: str) -> None:
 async def test_the_pane_shows_the_tree_and_its_keys(engine: ScriptedEngine, size: tuple[int, int]) -> None:
     async with dashboard(engine, size) as (app, pilot):
         await walk(pilot, app, "bridge")
-        for text in ("veth7765620back═eth1", "10.85.0.2", "8080→80", "internal", "Enter both ends", "a connect"):
+        for text in ("veth7765620back═eth1", "10.85.0.2", "8080→80", "internal", "Enter both ends", "a connect", ": palette  ? help  q quit"):
             assert on_screen(app, text), text
 
 

@@ -106,7 +106,7 @@ class ImagesScreen(ImageDeeds):
             status.styles.height = len(lines)
         status.paint(lines)
         items = [(a.key, self._label(a), self._can(a)) for a in actions.IMAGES if a.footer]
-        self.query_one("#footer", Lines).paint([footer.keys(items, width)])
+        self.query_one("#footer", Lines).paint([footer.keys(items, width, footer.ALWAYS)])
 
     def _label(self, action: actions.Action) -> str:
         if action.name == "back" and self.active == TransfersPane.number:

@@ -115,7 +115,7 @@ class MainScreen(Networking):
             rows = aimed if action.bulk else one
             can = actions.usable(rows, read_only=app.read_only)
             items.append((action.key, actions.label(action, rows), can(action)))
-        self.query_one("#footer", Lines).paint([footer.keys(items, width)])
+        self.query_one("#footer", Lines).paint([footer.keys(items, width, footer.ALWAYS)])
 
     def touched(self, ids: frozenset[str]) -> None:
         """The records or runs of these containers have changed."""

@@ -142,6 +142,7 @@ def test_the_footer_drops_whole_keys_and_keeps_the_last() -> None:
     items = [("n", "new", True), ("s", "stop", False), ("?", "help", True)]
     assert plain(footer.keys(items, 80)) == " n new  s stop  ? help "
     assert plain(footer.keys(items, 17)) == " n new  ? help "
+    assert plain(footer.keys(items, 17, keep=2)) == plain(footer.keys(items, 3, keep=2)) == " s stop  ? help "
     assert tones(footer.keys(items, 80), "s") == {"dim"} | tones(footer.keys(items, 80), " stop ")
 
 
