@@ -169,6 +169,8 @@ IMAGES = (
         bulk=True,
         footer=True,
     ),
+    Action("undo", "U", "undo", "Take the last tag back", _IMAGES, changes=True),
+    Action("inspect", "i", "inspect", "All that the engine knows of the image", _IMAGES, footer=True),
     Action("history", "h", "history", "The instructions that made it, with size and age", _IMAGES, footer=True),
     Action("files", "f", "files", "Look at its files: the layer each comes from, and what it hides", _IMAGES),
     Action("load", "L", "load", "Load an archive from a file; asks which", _IMAGES, changes=True, footer=True),

@@ -56,6 +56,9 @@ class Remote(EngineInterface, TreeInterface, WireInterface, WhyInterface, Protoc
     def image_save(self, names: Iterable[str]) -> AsyncIterator[bytes]:
         """Images as one archive, in pieces."""
 
+    async def image_json(self, name: str) -> dict[str, Any]:
+        """`GET /images/x/json`."""
+
     async def image_tag(self, name: str, reference: str) -> None:
         """One more name for an image."""
 

@@ -133,6 +133,11 @@ class ScriptedImages:
         self.calls.append(("history", name, "", {}))
         return HISTORY
 
+    async def image_json(self, name: str) -> dict[str, Any]:
+        found = self._find(name)
+        config = {"Env": ["PATH=/bin"], "Cmd": ["serve"], "Labels": None}
+        return {"Id": found.id, "RepoTags": list(found.tags), "Size": found.size, "Config": config}
+
     async def images_prune(self, **filters: list[str]) -> dict[str, Any]:
         self.calls.append(("prune", "", "", dict(filters)))
         return {"ImagesDeleted": [], "SpaceReclaimed": 7 * MB}

@@ -26,6 +26,7 @@ from tui.screens.compare import CompareScreen
 from tui.screens.dialogs import Ask, Confirm, Menu, NewContainer
 from tui.screens.files import FilesScreen
 from tui.screens.images import ImagesScreen
+from tui.screens.inspect import InspectScreen
 
 
 @pytest.fixture
@@ -280,12 +281,45 @@ async def test_a_save_that_fails_leaves_no_file(
 async def test_a_name_is_given_and_one_of_another_image_only_after_asking(engine: ScriptedEngine) -> None:
     async with images(engine) as (app, pilot, screen):
         await choose(pilot, screen, "app:2")
+        await pilot.press("U")
+        await until(pilot, lambda: on_screen(app, "no image was tagged from here"))
         await pilot.press("t", "end", *"-rc", "enter")
         await until(pilot, lambda: chosen(screen) == "app:2-rc")
+        await pilot.press("U")
+        await until(pilot, lambda: asked(engine, "remove") == [("app:2-rc", "", {"force": False})])
+        await choose(pilot, screen, "app:2")
         await pilot.press("t", "ctrl+u", *"nginx:1.27", "enter")
         await until(pilot, lambda: isinstance(app.screen, Confirm) and on_screen(app, "another image's name"))
         await pilot.press("right", "enter")
-        await until(pilot, lambda: asked(engine, "tag")[1:] == [("app:2-rc", "nginx:1.27", {})])
+        await until(pilot, lambda: asked(engine, "tag")[1:] == [("app:2", "nginx:1.27", {})])
+        await until(pilot, lambda: chosen(screen) == "nginx:1.27")
+        await pilot.press("U")
+        await until(pilot, lambda: asked(engine, "tag")[2:] == [("sha256:" + "1" * 64, "nginx:1.27", {})])
+
+
+async def test_the_only_name_of_an_image_is_not_taken_back(engine: ScriptedEngine) -> None:
+    async with images(engine) as (app, pilot, screen):
+        await choose(pilot, screen, "333333333333")
+        await pilot.press("t", *"found:1", "enter")
+        await until(pilot, lambda: chosen(screen) == "found:1")
+        await pilot.press("U")
+        await until(pilot, lambda: on_screen(app, "found:1 is the image's only name: with it the image would go"))
+        assert not asked(engine, "remove")
+
+
+async def test_an_image_is_inspected_searched_and_copied_from(engine: ScriptedEngine) -> None:
+    async with images(engine, SMALL) as (app, pilot, screen):
+        await choose(pilot, screen, "app:2")
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and on_screen(app, '"app:2"'))
+        await pilot.press("slash", *"serve", "enter")
+        await until(pilot, lambda: any("▸" in line and '"serve"' in line for line in seen(app)))
+        await pilot.press("c", "C")
+        await until(pilot, lambda: app.clipboard == ".Config.Cmd[0]" and on_screen(app, "copied the path .Config.Cmd[0]"))
+        await pilot.press("escape")
+        assert isinstance(app.screen, InspectScreen), "the search goes first"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
 
 
 async def test_removal_says_what_it_frees(engine: ScriptedEngine) -> None:

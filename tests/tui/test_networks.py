@@ -63,7 +63,8 @@ async def walk(pilot: Pilot[None], app: LongshoreApp, place: str) -> None:
 async def test_the_pane_shows_the_tree_and_its_keys(engine: ScriptedEngine, size: tuple[int, int]) -> None:
     async with dashboard(engine, size) as (app, pilot):
         await walk(pilot, app, "bridge")
-        for text in ("veth7765620back═eth1", "10.85.0.2", "8080→80", "internal", "Enter both ends", "a connect", ": palette  ? help  q quit"):
+        told = ("veth7765620back═eth1", "10.85.0.2", "8080→80", "internal")
+        for text in (*told, "Enter both ends", "a connect", ": palette  ? help  q quit"):
             assert on_screen(app, text), text
 
 
@@ -234,7 +235,7 @@ async def test_what_is_wrong_is_said_below_its_field(engine: ScriptedEngine) -> 
         "gateway": ("10.1.0.9", "✘ no matching subnet for gateway 10.1.0.9"),
         "aux": ("nas=10.2.0.9", "✘ no matching subnet for auxiliary address 10.2.0.9"),
         "options": ("colour=red", "✘ there is no option colour; take name, mtu, enable_icc"),
-        "labels": ("owner='me", "✘ \"owner='me\" has a quote without its other; close it"),
+        "labels": ("owner='me", '✘ "owner=\'me" has a quote without its other; close it'),
     }
     async with dashboard(engine, SMALL) as (app, pilot):
         await walk(pilot, app, "bridge")

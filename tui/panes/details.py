@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input
@@ -23,9 +25,10 @@ TABS: tuple[type[Tab], ...] = (StepsTab, LogsTab, HealthTab, ProcessesTab, Inspe
 class DetailsPane(Pane):
     number = 4
 
-    def __init__(self, engine: EngineInterface) -> None:
+    def __init__(self, engine: EngineInterface, tabs: Sequence[Tab] = ()) -> None:
+        """`tabs`: others than a container's."""
         super().__init__()
-        self.tabs = [tab(engine) for tab in TABS]
+        self.tabs = tabs or [tab(engine) for tab in TABS]
         self.active = 0
         self.selected = ""
 

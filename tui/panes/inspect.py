@@ -1,8 +1,8 @@
-"""Tab Inspect: the container's whole record as JSON, to fold, to search in, and to copy from."""
+"""Tab Inspect: a whole record as JSON, to fold, to search in, and to copy from."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -34,8 +34,12 @@ class InspectTab(Tab):
     def clear(self) -> None:
         self.nodes, self.error, self.row = [], "", 0
 
+    async def told(self, id: str) -> Any:
+        """The record, any msgspec value."""
+        return await self.engine.inspect(id)
+
     async def fetch(self, id: str) -> None:
-        self.nodes, self.error = inspect.flatten(await self.engine.inspect(id)), ""
+        self.nodes, self.error = inspect.flatten(await self.told(id)), ""
 
     def fail(self, sentence: str) -> None:
         self.nodes, self.error = [], sentence

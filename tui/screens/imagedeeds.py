@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from textual import work
 from textual.screen import Screen
@@ -31,11 +31,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Tagged(NamedTuple):
+    name: str
+    image: str
+    """The id of the image that it was given to."""
+    before: str
+    """The id of the one that had it; empty: none."""
+
+
 class ImageDeeds(Screen[None]):
     """The half of the images' screen that acts."""
 
     longshore: LongshoreApp
     marks: frozenset[str]
+    tagged: Tagged | None = None
+    """What was tagged last from here, for undo."""
 
     @property
     def table(self) -> ImagesPane:
@@ -169,7 +179,7 @@ class ImageDeeds(Screen[None]):
         entry = self._ready()
         if entry is None:
             return
-        target, tags = entry.target, {tag for image in self.longshore.scene.world.images.values() for tag in image.tags}
+        target, tags = entry.target, self._tags()
 
         def command(name: str) -> str:
             return self._docker("tag", target, name)
@@ -188,8 +198,32 @@ class ImageDeeds(Screen[None]):
             question = f"{images.with_tag(name)} is another image's name. That image loses it."
             if moved and not await self.longshore.push_screen_wait(Confirm("Tag", question, "Move the name", command(name))):
                 return
-            self.select(images.with_tag(name))
+            whole = images.with_tag(name)
+            self.select(whole)
+            self.tagged = Tagged(whole, entry.image.id, tags.get(whole, ""))
             await self._do(command(name), self.longshore.engine.image_tag(entry.name or entry.image.id, name))
+
+    def _tags(self) -> dict[str, str]:
+        """Whose each name is: the image's id."""
+        return {tag: image.id for image in self.longshore.scene.world.images.values() for tag in image.tags}
+
+    @work
+    async def action_undo(self) -> None:
+        """Take the last tag back: the name goes to the image that had it; where none had, it goes."""
+        tagged, tags = self.tagged, self._tags()
+        if not self.may_change():
+            return
+        if tagged is None or tags.get(tagged.name) != tagged.image:
+            self.longshore.say("no image was tagged from here, or its name is another's by now", "warn")
+        elif tagged.before:
+            self.tagged = None
+            command = self._docker("tag", tagged.before, tagged.name)
+            await self._do(command, self.longshore.engine.image_tag(tagged.before, tagged.name))
+        elif list(tags.values()).count(tagged.image) == 1:
+            self.longshore.say(f"{tagged.name} is the image's only name: with it the image would go; d removes it", "warn")
+        else:
+            self.tagged = None
+            await self._do(self._docker("rmi", tagged.name), self.longshore.engine.image_remove(tagged.name), _removed)
 
     @work
     async def action_remove(self) -> None:

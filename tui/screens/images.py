@@ -17,6 +17,7 @@ from tui.screens.compare import CompareScreen
 from tui.screens.files import FilesScreen
 from tui.screens.help import Help
 from tui.screens.imagedeeds import ImageDeeds
+from tui.screens.inspect import InspectScreen
 from tui.view import footer, header
 from tui.view.images import Entry, find
 from tui.view.scene import Notice, Scene
@@ -116,7 +117,7 @@ class ImagesScreen(ImageDeeds):
     def _can(self, action: actions.Action) -> bool:
         if action.changes and self.longshore.read_only:
             return False
-        return bool(self.aimed) if action.name in ("new", "tag", "remove", "history") else True
+        return bool(self.aimed) if action.name in ("new", "tag", "remove", "inspect", "history") else True
 
     @on(ImagesPane.Selected)
     def _selected(self, event: ImagesPane.Selected) -> None:
@@ -188,6 +189,10 @@ class ImagesScreen(ImageDeeds):
     def action_files(self) -> None:
         if self.active != TransfersPane.number and (entry := self.entry):
             self.longshore.push_screen(FilesScreen(self.longshore, entry.image.id, entry.target))
+
+    def action_inspect(self) -> None:
+        if entry := self.entry:
+            self.longshore.push_screen(InspectScreen(self.longshore, entry.image.id, entry.target))
 
     def action_compare(self) -> None:
         rows = self.aimed

@@ -8,13 +8,12 @@ from tui.view.containers import alarms
 from tui.view.scene import Notice, Scene
 from tui.view.text import Line, Span, line, width_of, wrap
 
-
 ALWAYS = 3
 """How many keys at the end a screen with many of them always shows: palette, help, and the way out."""
 
 
 def keys(items: Iterable[tuple[str, str, bool]], width: int, keep: int = 1) -> Line:
-    """Key, label, may it be pressed. Bold where it may, grey where not. Where it is narrow, whole keys go, the last `keep` stay."""
+    """Key, label, may it be pressed. Bold where it may, grey where not. Narrow: whole keys go, but the last `keep`."""
     parts = [(Span(f" {key}", "key" if on else "dim"), Span(f" {label} ", "" if on else "dim")) for key, label, on in items]
     while len(parts) > keep and sum(width_of(part) for part in parts) > width:
         del parts[-keep - 1]
