@@ -28,11 +28,13 @@ from tui import background
 from tui.app import LongshoreApp
 from tui.panes.details import DetailsPane
 from tui.panes.logs import LogsTab
+from tui.panes.networks import NetworksPane
 from tui.screens.compare import CompareScreen
 from tui.screens.files import FilesScreen
 from tui.screens.images import ImagesScreen
 from tui.screens.lesson import LessonScreen
 from tui.screens.main import MainScreen
+from tui.screens.why import WhyScreen
 from tui.screens.wire import WireScreen
 
 HERE = Path(__file__).parent
@@ -80,8 +82,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "backend": {"EnableIPv6": True, "IPAM": {"Config": [{"Subnet": "10.90.0.0/24"}, {"Subnet": "fd00:90::/64"}]}},
     "vault": {"Internal": True, "IPAM": {"Config": [{"Subnet": "10.91.0.0/24"}]}, "Options": {ICC: "false", MTU: "1400"}},
 }
-CONNECTED = {"web": "backend", "db": "vault", "queue": "vault"}
-"""Containers, and the networks that they are connected to beside the one they are made on."""
+CONNECTED: dict[str, dict[str, Any]] = {
+    "web": {"network": "backend"},
+    "db": {"network": "vault"},
+    "queue": {"network": "vault"},
+    "job-17": {"network": "vault", "endpoint": {"IPAMConfig": {"IPv4Address": "10.91.0.17"}}},
+}
+"""Containers, and how they are connected to one network beside the one they are made on."""
 
 CONTAINERS = {
     "web": container(
@@ -160,7 +167,7 @@ async def populate(engine: Client) -> None:
     for name, body in CONTAINERS.items():
         await engine.do("create", "", {"name": name, "body": body})
         if name in CONNECTED:
-            await engine.do("connect", name, {"network": CONNECTED[name]})
+            await engine.do("connect", name, CONNECTED[name])
         if name not in LATER:
             await engine.do("start", name)
     await engine.wait("job-17")
@@ -205,6 +212,7 @@ async def photograph(engine: Client, far: str) -> None:
         await pilot.pause(4)  # eight samples make the sparklines
         shoot(app, "main")
         await networks(pilot, front)
+        await why(pilot, front)
         await over(pilot, front, "question_mark", "help")
         await engine.do("start", "mail")
         await logs(pilot, front)
@@ -233,13 +241,29 @@ async def networks(pilot: Pilot[None], front: MainScreen) -> None:
     """The pane over the whole screen, and both ends of one cable."""
     app = front.longshore
     await select(pilot, front, "web")
-    await pilot.press("3", "plus", "g", *"jjjjjj")  # its cable into the backend: under two networks and four cables
+    await pilot.press("3", "plus", "g")
+    pane = front.query_one(NetworksPane)
+    for _ in pane.rows:
+        if (row := pane.row) and row.container and (row.network.name, row.container.name) == ("backend", "web"):
+            break
+        await pilot.press("j")
+        await pilot.pause()
     await pilot.pause(1)
     shoot(app, "networks")
     await pilot.press("enter")
     await until(pilot, lambda: isinstance(app.screen, WireScreen) and bool(app.screen.before))
     shoot(app, "cable")
     await pilot.press("escape", "plus", "1")
+
+
+async def why(pilot: Pilot[None], front: MainScreen) -> None:
+    """From one bridge to another, which the rules between them stop."""
+    app = front.longshore
+    await select(pilot, front, "orders")
+    await pilot.press("W", *"kiosk", "tab", *"80", "enter")
+    await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen.verdict is not None)
+    shoot(app, "why")
+    await leave(pilot, front)
 
 
 async def logs(pilot: Pilot[None], front: MainScreen) -> None:

@@ -26,13 +26,16 @@ LESSON_KEYS = (
 )
 
 
+PALETTE = ":"
+"""Where what has no key of its own is found."""
+
 TABLES = (*ACTIONS, *LOGS, *FILES, *IMAGES, *NETWORKS)
 
 
 def lines(width: int, first: str = "") -> list[Line]:
     """All groups of keys; `first` on top."""
     groups = [
-        (name, [(a.keys.replace(",delete", ", Delete") if not a.shown else a.shown, a.help) for a in group])
+        (name, [(a.shown or a.keys.replace(",delete", ", Delete") or PALETTE, a.help) for a in group])
         for name, group in groupby(sorted(TABLES, key=lambda a: a.group), key=lambda a: a.group)
     ]
     shown: list[Line] = []
