@@ -44,6 +44,7 @@ from tui.view.docker import command
 from tui.view.figures import duration, level, settle, smooth
 from tui.view.scene import Notice, Scene
 from tui.view.transfers import Transfer
+from tui.widgets.lines import STYLES
 from tui.widgets.terminal import CountingDriver, TightUpdate
 
 QUIET = 64
@@ -59,6 +60,7 @@ class LongshoreApp(App[None]):
 
     TITLE = "longshore"
     CSS_PATH = "longshore.tcss"
+    COMPONENT_CLASSES: ClassVar[set[str]] = STYLES
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "quit", show=False, priority=True)]
 

@@ -22,6 +22,9 @@ from textual.strip import Strip
 
 from tui.view.text import TONES, Line, Span, clean, width_of
 
+PREFIX = "lines--"
+STYLES = {f"{PREFIX}{tone}" for tone in (*TONES, "cursor")}
+"""Classes of the tones. They are the application's: worked out for each of a screen's many `Lines` they cost a third of its start."""
 _CURSOR = "*"
 """Ends the tone of what lies under the cursor."""
 
@@ -29,12 +32,16 @@ _CURSOR = "*"
 class Lines(ScrollView, can_focus=False):
     """Shows lines, and scrolls."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{tone}" for tone in (*TONES, "cursor")}
-
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.lines: Sequence[Line] = ()
         self._painted: dict[int, Line] = {}
+        self._styles: dict[str, Style] = {}
+        """By tone."""
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
 
     @property
     def inner_width(self) -> int:
@@ -62,17 +69,24 @@ class Lines(ScrollView, can_focus=False):
 
     def render_line(self, y: int) -> Strip:
         line = self._painted[y] = self.line_at(y)
-        base = self.rich_style
+        base = self._style("")
         segments = [Segment(text if text.isprintable() else clean(text), self._style(tone)) for text, tone in line]
         return Strip(segments).adjust_cell_length(self.size.width, base).apply_style(base).simplify()
 
     def _style(self, tone: str) -> Style:
-        name = tone.removesuffix(_CURSOR)
-        style = self.get_component_rich_style(f"lines--{name}") if name else self.rich_style
-        if tone.endswith(_CURSOR):
-            under = self.get_component_rich_style("lines--cursor")
-            style += Style(bgcolor=under.bgcolor, bold=under.bold, reverse=under.reverse)
-        return style
+        if tone not in self._styles:
+            style, name = self.rich_style, tone.removesuffix(_CURSOR)
+            if name:
+                own = self._of_app(name)
+                style += Style(color=own.color, bold=own.bold, reverse=own.reverse)
+            if tone.endswith(_CURSOR):
+                under = self._of_app("cursor")
+                style += Style(bgcolor=under.bgcolor, bold=under.bold, reverse=under.reverse)
+            self._styles[tone] = style
+        return self._styles[tone]
+
+    def _of_app(self, name: str) -> Style:
+        return self.app.get_component_styles(f"{PREFIX}{name}").rich_style
 
 
 def difference(old: Line, new: Line, y: int, width: int) -> Region:
