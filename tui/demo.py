@@ -101,7 +101,10 @@ class Demo:
             async with asyncio.timeout(PATIENCE):
                 async for frame in self.engine.watch():
                     world = fold(world, frame)
-                    if any(row.name == self.name and row.health == "healthy" for row in world.containers.values()):
+                    row = next((row for row in world.containers.values() if row.name == self.name), None)
+                    if row is None or not row.status.alive:
+                        raise EngineError(f"{self.name} is {row.status if row else 'gone'}, and was never healthy")
+                    if row.health == "healthy":
                         break
         except TimeoutError as error:
             raise EngineError(f"{self.name} did not become healthy within {PATIENCE:.0f} s") from error

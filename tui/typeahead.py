@@ -42,6 +42,8 @@ class TypeAhead:
     def diverted(self) -> Iterator[list[Key]]:
         """The keys that wait, and those to come, go into a list: they are meant for whoever gets the terminal."""
         self._diverted = [self._keys.get_nowait() for _ in range(self._keys.qsize())]
+        for _ in self._diverted:
+            self._keys.task_done()
         try:
             yield self._diverted
         finally:
@@ -60,6 +62,11 @@ class TypeAhead:
         while True:
             await self._forward(await self._keys.get())
             await self._answered()
+            self._keys.task_done()
+
+    async def answered(self) -> None:
+        """Until there is no key that waits for its answer."""
+        await self._keys.join()
 
     async def _answered(self) -> None:
         screen = self._app.screen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.made import message
-from tests.tui.piloting import SMALL, WIDE, chosen, dashboard, main, on_screen, seen, until
+from tests.tui.piloting import SMALL, chosen, dashboard, main, on_screen, seen, until
 from tests.tui.scripted import ScriptedEngine
 from tui.screens.events import EventsScreen
 
@@ -17,9 +17,8 @@ def engine() -> ScriptedEngine:
     return engine
 
 
-@pytest.mark.parametrize("size", [WIDE, SMALL])
-async def test_past_and_present_events_are_shown(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_past_and_present_events_are_shown(engine: ScriptedEngine) -> None:
+    async with dashboard(engine, SMALL) as (app, pilot):
         await pilot.press("E")
         await until(pilot, lambda: isinstance(app.screen, EventsScreen) and on_screen(app, "start"))
         engine.happen(message("die", engine.find("job-17"), second=1, exitCode="3"))

@@ -73,9 +73,8 @@ async def test_an_engine_that_cannot_tell_says_why_in_the_pane(engine: ScriptedE
         await until(pilot, lambda: on_screen(app, "✘ the layer is gone"))
 
 
-@pytest.mark.parametrize("size", [WIDE, SMALL])
-async def test_enter_opens_the_tree_and_it_is_walked_by_keys(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_enter_opens_the_tree_and_it_is_walked_by_keys(engine: ScriptedEngine) -> None:
+    async with dashboard(engine) as (app, pilot):
         await choose(pilot, app, "web")
         await pilot.press("2", "enter")
         await until(pilot, lambda: isinstance(app.screen, FilesScreen) and on_screen(app, "~ ▸ etc/"))
@@ -92,9 +91,8 @@ async def test_enter_opens_the_tree_and_it_is_walked_by_keys(engine: ScriptedEng
         await until(pilot, lambda: app.screen is main(app))
 
 
-@pytest.mark.parametrize("size", [WIDE, SMALL])
-async def test_a_file_is_read_and_cannot_steer_the_terminal(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_a_file_is_read_and_cannot_steer_the_terminal(engine: ScriptedEngine) -> None:
+    async with dashboard(engine, SMALL) as (app, pilot):
         await choose(pilot, app, "web")
         await pilot.press("f")
         await until(pilot, lambda: on_screen(app, "+   new"))

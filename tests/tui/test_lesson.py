@@ -166,8 +166,7 @@ async def test_a_parked_lesson_is_seen_locked_and_taken_up_again(engine: Scripte
         await until(pilot, lambda: on_screen(app, "is being walked through start step by step"))
         assert not [call for call in engine.calls if call[0] == "do"]
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, LessonScreen))
-        assert on_screen(app, "step 2 of 4")
+        await until(pilot, lambda: isinstance(app.screen, LessonScreen) and on_screen(app, "step 2 of 4"))
 
 
 async def test_a_run_that_moves_by_itself_is_followed(engine: ScriptedEngine) -> None:

@@ -14,7 +14,7 @@ from engine.model.frames import Changed, Gone, NetworksChanged
 from engine.model.interface import LogLine
 from engine.model.world import Freezer, World
 from tests.tui.made import BEGAN, BRIDGE, row, sampled
-from tests.tui.piloting import SMALL, WIDE, choose, chosen, dashboard, main, on_screen, seen, until
+from tests.tui.piloting import SMALL, WIDE, choose, chosen, dashboard, main, on_screen, seen, settled, until
 from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.screens.dialogs import Confirm, Menu, NewContainer
@@ -296,9 +296,10 @@ async def test_copy_writes_the_docker_command(engine: ScriptedEngine) -> None:
 
 async def test_held_still_nothing_moves_until_let_go(engine: ScriptedEngine) -> None:
     async with dashboard(engine) as (app, pilot):
+        await until(pilot, lambda: on_screen(app, "+1 ~1 -1") and on_screen(app, "✔ Mount the layers"))
         await pilot.press("exclamation_mark")
         await until(pilot, lambda: on_screen(app, "held"))
-        before = seen(app)
+        before = await settled(pilot, app)
         engine.publish(Changed(row=row("fresh")))
         await until(pilot, lambda: "fresh" in {r.name for r in app.feed.world.containers.values()})
         await pilot.pause(0.15)

@@ -13,7 +13,7 @@ from engine.model.frames import Changed, Gone
 from engine.model.status import Status
 from engine.model.world import World
 from tests.tui.made import row, sample, sampled
-from tests.tui.piloting import SMALL, WIDE, choose, dashboard, main, on_screen, seen, until
+from tests.tui.piloting import SMALL, choose, dashboard, main, on_screen, seen, until
 from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.screens.bulk import Bulk
@@ -39,9 +39,8 @@ def table(app: LongshoreApp) -> list[str]:
     return [r.name for r in main(app).table.rows]
 
 
-@pytest.mark.parametrize("size", [WIDE, SMALL])
-async def test_marks_are_set_counted_and_cleared(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_marks_are_set_counted_and_cleared(engine: ScriptedEngine) -> None:
+    async with dashboard(engine) as (app, pilot):
         await pilot.press("g", "space", "space")
         await until(pilot, lambda: marked(app) == ["api", "cache"])
         assert on_screen(app, "2 marked") and sum("●" in text for text in seen(app)[1:]) == 2
@@ -178,9 +177,8 @@ async def test_rename_from_the_palette_and_back(engine: ScriptedEngine) -> None:
         await until(pilot, lambda: "web" in table(app) and on_screen(app, "$ docker rename shop web"))
 
 
-@pytest.mark.parametrize("size", [WIDE, SMALL])
-async def test_the_order_is_chosen_turned_round_and_kept(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_the_order_is_chosen_turned_round_and_kept(engine: ScriptedEngine) -> None:
+    async with dashboard(engine, SMALL) as (app, pilot):
         web, api = engine.find("web").id, engine.find("api").id
         engine.publish(sampled(sample(web, cpu=90.0), sample(api, cpu=5.0)))
         await until(pilot, lambda: app.scene.meter(web).cpu_shown == 90)

@@ -109,8 +109,7 @@ async def test_a_network_is_folded_and_unfolded(engine: ScriptedEngine) -> None:
         await until(pilot, lambda: on_screen(app, "back═"))
 
 
-@pytest.mark.parametrize("size", [WIDE, SMALL])
-@pytest.mark.parametrize("key", ["enter", "w"])
+@pytest.mark.parametrize(("size", "key"), [(WIDE, "enter"), (SMALL, "w")])
 async def test_both_ends_of_a_cable_stay_fresh(
     engine: ScriptedEngine, size: tuple[int, int], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,12 +385,12 @@ async def test_networks_that_nobody_is_on_are_pruned(engine: ScriptedEngine) -> 
 async def test_read_only_changes_nothing(engine: ScriptedEngine) -> None:
     async with dashboard(engine, read_only=True) as (app, pilot):
         for place, keys in (("backend", "nadPt"), ("backend/web", "dat")):
+            await walk(pilot, app, place)
             for key in keys:
-                await walk(pilot, app, place)
                 await pilot.press(key)
                 await until(pilot, lambda: on_screen(app, "this dashboard is read-only"))
                 await pilot.press("escape")
-                assert app.screen is main(app)
+                assert app.screen is main(app) and at(app) == place
         assert not asked(engine) and not asked(engine, "begin")
 
 

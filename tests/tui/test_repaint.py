@@ -12,7 +12,7 @@ from textual.geometry import Region
 from engine.model.status import Status
 from engine.model.world import ContainerRow, World
 from tests.tui.made import message, row, sample, sampled
-from tests.tui.piloting import choose, chosen, dashboard, main, on_screen, until
+from tests.tui.piloting import choose, chosen, dashboard, main, on_screen, show_tab, until
 from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
 from tui.panes.details import DetailsPane
@@ -116,7 +116,7 @@ async def test_an_open_tab_costs_nothing_while_nothing_changes(
     monkeypatch.setattr(ProcessesTab, "every", 0.05)
     async with dashboard(engine) as (app, pilot):
         await choose(pilot, app, "web")
-        main(app).query_one(DetailsPane).open(label)
+        show_tab(app, label)
         await until(pilot, lambda: len(main(app).query_one(DetailsPane).tab.lines) > 3)
         await pilot.pause(0.2)
         regions, asked = Regions(monkeypatch), len(engine.calls)
@@ -131,7 +131,7 @@ async def test_a_changed_process_repaints_its_cells(engine: ScriptedEngine, monk
     monkeypatch.setattr(ProcessesTab, "every", 0.05)
     async with dashboard(engine) as (app, pilot):
         await choose(pilot, app, "web")
-        main(app).query_one(DetailsPane).open("Processes")
+        show_tab(app, "Processes")
         await until(pilot, lambda: on_screen(app, "nginx: cache manager"))
         regions = Regions(monkeypatch)
         rows = engine.processes.processes

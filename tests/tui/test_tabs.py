@@ -11,9 +11,8 @@ from msgspec.structs import replace
 from engine.model.frames import Changed
 from engine.model.status import Status
 from tests.tui.made import probe, row
-from tests.tui.piloting import SMALL, choose, dashboard, main, on_screen, seen, until
+from tests.tui.piloting import SMALL, choose, dashboard, main, on_screen, seen, show_tab, until
 from tests.tui.scripted import ScriptedEngine
-from tui.panes.details import DetailsPane
 from tui.panes.processes import ProcessesTab
 from tui.screens.dialogs import Menu, Tell
 
@@ -28,15 +27,14 @@ def kinds(engine: ScriptedEngine, kind: str) -> list[tuple[str, str, dict[str, A
 
 
 async def open_tab(pilot: Any, app: Any, label: str) -> None:
-    main(app).query_one(DetailsPane).open(label)
+    show_tab(app, label)
     await pilot.press("4")
     await until(pilot, lambda: on_screen(app, f"[{label}]"))
 
 
-@pytest.mark.parametrize("size", [(120, 40), SMALL])
-async def test_health_shows_the_probes_and_follows_them(engine: ScriptedEngine, size: tuple[int, int]) -> None:
+async def test_health_shows_the_probes_and_follows_them(engine: ScriptedEngine) -> None:
     engine.probes = (probe(0, "fine"), probe(1, "503 from upstream", second=5))
-    async with dashboard(engine, size) as (app, pilot):
+    async with dashboard(engine) as (app, pilot):
         id = await choose(pilot, app, "web")
         await open_tab(pilot, app, "Health")
         await until(pilot, lambda: on_screen(app, "503 from upstream") and on_screen(app, "✔ healthy"))
@@ -68,9 +66,8 @@ async def test_what_cannot_be_probed_says_why(engine: ScriptedEngine) -> None:
         await until(pilot, lambda: on_screen(app, "✘ cannot probe job-17"))
 
 
-@pytest.mark.parametrize("size", [(120, 40), SMALL])
-async def test_a_process_is_killed_from_here_and_no_other(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_a_process_is_killed_from_here_and_no_other(engine: ScriptedEngine) -> None:
+    async with dashboard(engine, SMALL) as (app, pilot):
         id = await choose(pilot, app, "web")
         await open_tab(pilot, app, "Processes")
         await until(pilot, lambda: on_screen(app, "nginx: cache manager"))
@@ -122,9 +119,8 @@ async def test_what_does_not_run_has_no_processes(engine: ScriptedEngine) -> Non
         await until(pilot, lambda: on_screen(app, "nginx: cache manager"))
 
 
-@pytest.mark.parametrize("size", [(120, 40), SMALL])
-async def test_inspect_is_searched_folded_and_copied_from(engine: ScriptedEngine, size: tuple[int, int]) -> None:
-    async with dashboard(engine, size) as (app, pilot):
+async def test_inspect_is_searched_folded_and_copied_from(engine: ScriptedEngine) -> None:
+    async with dashboard(engine, SMALL) as (app, pilot):
         await choose(pilot, app, "web")
         await pilot.press("i")
         await until(pilot, lambda: on_screen(app, '"Name": "web"'))

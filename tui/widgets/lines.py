@@ -24,7 +24,7 @@ from tui.view.text import TONES, Line, Span, clean, width_of
 
 PREFIX = "lines--"
 STYLES = {f"{PREFIX}{tone}" for tone in (*TONES, "cursor")}
-"""Classes of the tones. They are the application's: worked out for each of a screen's many `Lines` they cost a third of its start."""
+"""Classes of the tones. They are the application's: for each of a screen's many `Lines` they would be a third of its start."""
 _CURSOR = "*"
 """Ends the tone of what lies under the cursor."""
 
