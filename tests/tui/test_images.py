@@ -26,7 +26,6 @@ from tui.screens.compare import CompareScreen
 from tui.screens.dialogs import Ask, Confirm, Menu, NewContainer
 from tui.screens.files import FilesScreen
 from tui.screens.images import ImagesScreen
-from tui.screens.inspect import InspectScreen
 
 
 @pytest.fixture
@@ -304,21 +303,6 @@ async def test_the_only_name_of_an_image_is_not_taken_back(engine: ScriptedEngin
         await pilot.press("U")
         await until(pilot, lambda: on_screen(app, "found:1 is the image's only name: with it the image would go"))
         assert not asked(engine, "remove")
-
-
-async def test_an_image_is_inspected_searched_and_copied_from(engine: ScriptedEngine) -> None:
-    async with images(engine, SMALL) as (app, pilot, screen):
-        await choose(pilot, screen, "app:2")
-        await pilot.press("i")
-        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and on_screen(app, '"app:2"'))
-        await pilot.press("slash", *"serve", "enter")
-        await until(pilot, lambda: any("▸" in line and '"serve"' in line for line in seen(app)))
-        await pilot.press("c", "C")
-        await until(pilot, lambda: app.clipboard == ".Config.Cmd[0]" and on_screen(app, "copied the path .Config.Cmd[0]"))
-        await pilot.press("escape")
-        assert isinstance(app.screen, InspectScreen), "the search goes first"
-        await pilot.press("escape")
-        await until(pilot, lambda: app.screen is screen)
 
 
 async def test_removal_says_what_it_frees(engine: ScriptedEngine) -> None:
