@@ -82,6 +82,7 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
         self.names = host.names.directory = Directory(self.ledger.records)
+        host.ports.called = self.names.called
         self.ledger.listen(self._tell)
         self.ledger.listen_moves(self._tell_move)
 
@@ -165,8 +166,7 @@ class Engine:
 
     async def wait(self, target: str, condition: str = "not-running") -> int:
         check_condition(condition)
-        c = self.resolve(target)
-        return await wait(self.ledger, c, condition)
+        return (await wait(self.ledger, self.resolve(target), condition)).exit_code
 
     async def logs(
         self,

@@ -148,7 +148,7 @@ async def test_published_ports(docker: Docker, place_engine: Callable[[], Engine
     other = ("run", "--rm", "--network", "front", "busybox", "wget", "-qO-", f"http://{gateway}:{port}/")
     assert await docker.good(*other) == "web"
     said = await docker("run", "-d", "--name", "second", "-p", f"{port}:80", "busybox", "sleep", "1000")
-    assert said.code == 125 and f"port {port} is already allocated" in said.err
+    assert said.code == 125 and f"cannot start second: port {port} is taken by container web" in said.err
     assert json.loads(await docker.good("inspect", "second"))[0]["State"]["Status"] == "created"
     with socket.create_server(("0.0.0.0", 0)) as taken:
         said = await docker("run", "--rm", "-p", f"{taken.getsockname()[1]}:80", "busybox", "true")
