@@ -5,30 +5,30 @@ from __future__ import annotations
 import asyncio
 
 from engine.flow.ledger import Ledger
-from engine.model.container import Container
+from engine.model.container import Container, State
 from engine.model.status import Verb
 from engine.operations.restart import to_be_started
 
 
-async def wait(ledger: Ledger[Container], c: Container, condition: str) -> int:
-    """The exit code, once the condition holds (reference 1.3). `c`: the container as it is now."""
+async def wait(ledger: Ledger[Container], c: Container, condition: str) -> State:
+    """The state that it ended in, once the condition holds (reference 1.3). `c`: the container as it is now."""
     if condition == "not-running" and settled(c):
-        return c.state.exit_code
-    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    code, finished = c.state.exit_code, c.state.finished_at
+        return c.state
+    done: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+    end, finished = c.state, c.state.finished_at
 
     def heard(before: Container | None, after: Container | None) -> None:
-        nonlocal code
+        nonlocal end
         told = after or before
         if told is None or told.id != c.id or done.done():
             return
         ended = told.state.finished_at != finished
         if ended and not told.status.alive:
-            code = told.state.exit_code
+            end = told.state
         # Who waits for its end hears of it also when it is started again, by its policy or by a restart.
         down = condition == "not-running" and settled(told)  # its exit may have been recorded before we came
         if after is None or down or (condition != "removed" and ended and (not moving(told) or _starting(told))):
-            done.set_result(code)
+            done.set_result(end)
 
     with ledger.listening(heard):
         return await done

@@ -12,12 +12,13 @@ from engine.api import gates, listing, wire
 from engine.api.query import body, flag, integer, screen
 from engine.api.reply import Routes, answer, api_version, engine_of, execs_of, line, stream
 from engine.core import Engine
-from engine.model.container import Container
+from engine.model.container import Container, State
 from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
 from engine.model.image import Image
 from engine.model.status import Verb
 from engine.sessions import attach as terminal
 from engine.spec.legality import check_condition
+from engine.waits import wait as ending
 
 STARTED_EMPTY = 7
 """Bytes a start request's body may have: old clients send `null` or an empty object with it."""
@@ -182,7 +183,7 @@ async def wait(request: web.Request) -> web.StreamResponse:
     condition = request.query.get("condition", "") or "not-running"
     check_condition(condition)
     c = _container(request)
-    waiting = asyncio.ensure_future(engine_of(request).wait(c.id, condition))
+    waiting = asyncio.ensure_future(ending(engine_of(request).ledger, c, condition))
     try:
         await asyncio.sleep(0)  # it runs up to its first await, and is armed
         async with stream(request) as response:
@@ -192,9 +193,11 @@ async def wait(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _ended(waiting: Awaitable[int]) -> dict[str, Any]:
+async def _ended(waiting: Awaitable[State]) -> dict[str, Any]:
+    """`Error` tells what the record says went wrong, as when it could not be started; left out where nothing did."""
     try:
-        return {"StatusCode": await waiting}
+        end = await waiting
+        return {"StatusCode": end.exit_code} | ({"Error": {"Message": end.error}} if end.error else {})
     except EngineError as error:
         return {"StatusCode": -1, "Error": {"Message": str(error)}}
 

@@ -264,6 +264,13 @@ async def test_wait_for_what_is_over_answers_at_once(served: Served) -> None:
     assert (await served.ask("POST", "/containers/web/wait")).json == {"StatusCode": 137}
 
 
+async def test_wait_tells_what_went_wrong(served: Served) -> None:
+    await served.create(Cmd=["missing"])
+    said = (await served.ask("POST", "/containers/web/start")).json["message"]
+    assert "not found" in said
+    assert (await served.ask("POST", "/containers/web/wait")).json == {"StatusCode": 127, "Error": {"Message": said}}
+
+
 async def test_wait_for_removal(served: Served) -> None:
     await served.create(HostConfig={"AutoRemove": True})
     async with served.session.post("/containers/web/wait?condition=removed") as response:
