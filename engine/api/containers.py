@@ -17,6 +17,7 @@ from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBu
 from engine.model.image import Image
 from engine.model.status import Verb
 from engine.sessions import attach as terminal
+from engine.spec import links
 from engine.spec.legality import check_condition
 from engine.waits import wait as ending
 
@@ -44,7 +45,8 @@ async def show_all(request: web.Request) -> web.Response:
     images = {image.id: image for image in await engine.images()}
     now = engine.host.clock.now()
     chosen = listing.containers(request, engine.ledger.records.values(), images)
-    rows = [wire.container_summary(c, images.get(c.image), now) for c in chosen]
+    names = links.given_names(engine.ledger.records)
+    rows = [wire.container_summary(c, images.get(c.image), now, names.get(c.id, ())) for c in chosen]
     if flag(request, "size"):
         rows = [row | await sizes(engine, c, images.get(c.image)) for row, c in zip(rows, chosen, strict=True)]
     return answer(rows)
@@ -85,7 +87,8 @@ async def _check_platform(request: web.Request, name: str, platform: str) -> Non
 async def inspect(request: web.Request) -> web.Response:
     """GET /containers/{name}/json"""
     engine, c = engine_of(request), _container(request)
-    shown = wire.container_inspect(c, engine.host.facts) | {"ExecIDs": execs_of(request).of(c) or None}
+    shown = wire.container_inspect(c, engine.host.facts, links.shown(c, engine.ledger.records))
+    shown |= {"ExecIDs": execs_of(request).of(c) or None}
     if flag(request, "size"):
         image = next((image for image in await engine.images() if image.id == c.image), None)
         shown |= await sizes(engine, c, image)
@@ -205,7 +208,7 @@ async def _ended(waiting: Awaitable[State]) -> dict[str, Any]:
 ROUTES: Routes = (
     ("GET", "/containers/json", show_all),
     ("POST", "/containers/create", create),
-    ("GET", "/containers/{name}/json", inspect),
+    ("GET", "/containers/{name:.+}/json", inspect),
     ("POST", "/containers/{name}/start", start),
     ("POST", "/containers/{name}/stop", stop),
     ("POST", "/containers/{name}/restart", restart),
@@ -217,5 +220,5 @@ ROUTES: Routes = (
     ("POST", "/containers/{name}/pause", pause),
     ("POST", "/containers/{name}/unpause", unpause),
     ("POST", "/containers/{name}/wait", wait),
-    ("DELETE", "/containers/{name}", remove),
+    ("DELETE", "/containers/{name:.+}", remove),
 )
