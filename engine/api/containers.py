@@ -13,7 +13,7 @@ from engine.api.query import body, flag, integer, screen
 from engine.api.reply import Routes, answer, api_version, engine_of, execs_of, line, stream
 from engine.core import Engine
 from engine.model.container import Container, State
-from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
+from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotFound
 from engine.model.image import Image
 from engine.model.status import Verb
 from engine.sessions import attach as terminal
@@ -174,8 +174,19 @@ async def unpause(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """DELETE /containers/{name}"""
     if flag(request, "link"):
-        raise NotBuilt("links between containers are not supported by longshored", "leave link out")
+        return await _unlink(request)
     return await _do(request, Verb.REMOVE, force=flag(request, "force"), v=flag(request, "v"))
+
+
+async def _unlink(request: web.Request) -> web.Response:
+    """`web/db` is no name of its container any more."""
+    engine = engine_of(request)
+    parent, slash, alias = _name(request).strip("/").partition("/")
+    engine.resolve(_name(request))
+    if not slash:
+        raise Conflict("Conflict, cannot remove the default link name of the container", "name a link, as web/db")
+    await engine.do(Verb.UPDATE, parent, {"unlink": alias})
+    return web.Response(status=204)
 
 
 async def wait(request: web.Request) -> web.StreamResponse:

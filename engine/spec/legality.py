@@ -38,6 +38,12 @@ class _Rename(Struct, forbid_unknown_fields=True):
 
 class _Update(Struct, forbid_unknown_fields=True):
     body: dict[str, Any] = {}
+    unlink: str = ""
+    """Instead: whom it is to know no more, by the link's name."""
+
+    def __post_init__(self) -> None:
+        if self.body and self.unlink:
+            raise ValueError("give either `body` or `unlink`")
 
 
 class _Connect(Struct, forbid_unknown_fields=True):

@@ -45,6 +45,8 @@ async def told(socket: str) -> dict[str, list[str]]:
     await docker(socket, "rename", "web", "web2")
     found["renamed"] = await ask(*links, "web2")
     found["exec after that"] = await ask("exec", "web2", "busybox", "env")
+    await docker(socket, "rm", "--link", "/web2/plain")
+    found["less one"] = await ask("exec", "web2", "busybox", "sh", "-c", "busybox env; busybox tail -n 1 /etc/hosts")
     return found
 
 
@@ -68,3 +70,4 @@ async def test_a_linked_container_is_told_what_dockerd_tells() -> None:
     assert ours == theirs
     assert "DB_1_PORT_80_TCP_END=tcp://data-base:83\r" in ours["exec"] and "TERM=xterm\r" in ours["exec"]
     assert "data-base\tdb-1 data-base-host data-base" in ours["own"] and "PLAIN_NAME=/web2/plain" in ours["exec after that"]
+    assert "PLAIN_NAME=/web2/plain" not in ours["less one"]
