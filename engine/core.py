@@ -32,7 +32,7 @@ from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFo
 from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
-from engine.model.run import Move, Plan, Run
+from engine.model.run import Move, Plan, Run, Way
 from engine.model.status import NetworkVerb, Status, Verb
 from engine.model.world import ContainerRow
 from engine.names import Directory
@@ -253,6 +253,8 @@ class Engine:
 
     async def walk(self, verb: Verb, id: str, params: Params, lesson: Lesson[Container] | None = None) -> Container:
         """Decide and walk one operation; the record as it then is."""
+        if verb in STARTING and (broken := self.ledger.get(id)) and broken.run and broken.run.way is Way.BROKEN:
+            await self.runner.resume(broken)  # what could not be ended then may be now
         c = self.ledger.get(id)
         if c is None:
             raise NotFound(f"No such container: {id[:12]}")
