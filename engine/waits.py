@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from engine.flow.ledger import Ledger
+from engine.host import within
 from engine.model.container import Container, State
-from engine.model.status import Verb
+from engine.model.status import Status, Verb
 from engine.operations.restart import to_be_started
+from engine.spec.links import kept
+from engine.spec.restarts import wanted_at_boot
+
+LINKED_SECONDS = 5.0
 
 
 async def wait(ledger: Ledger[Container], c: Container, condition: str) -> State:
@@ -32,6 +37,23 @@ async def wait(ledger: Ledger[Container], c: Container, condition: str) -> State
 
     with ledger.listening(heard):
         return await done
+
+
+async def linked_run(ledger: Ledger[Container], c: Container) -> None:
+    """Wait for those it is linked to that come up by themselves too, but not for long (reference 7.3)."""
+    all_run = asyncio.Event()
+
+    def heard(before: Container | None, after: Container | None) -> None:
+        if not any(_coming(other) for id, _ in kept(c) if (other := ledger.get(id))):
+            all_run.set()
+
+    with ledger.listening(heard):
+        heard(None, c)
+        await within(LINKED_SECONDS, all_run.wait())
+
+
+def _coming(c: Container) -> bool:
+    return not c.status.alive and (c.status is Status.RESTARTING or moving(c) or wanted_at_boot(c))
 
 
 def settled(c: Container) -> bool:
