@@ -9,7 +9,7 @@ ITS    := build/golang-github-docker-docker-dev
 STORE  := build/docker-registry
 PYTEST_ARGS ?=
 
-.PHONY: help run test soak bench screenshots lint setup packages
+.PHONY: help run test soak crowd bench screenshots lint setup packages
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ test: setup | $(PEER) $(ITS) $(STORE) ## Run every test on the real kernel, lint
 
 soak: setup ## Live through thousands of containers and kill -9, and look for what grows
 	$(BIN)/python -m tests.soak
+
+crowd: setup ## Start 300 containers at once, remove them at once, and look for what is left
+	$(BIN)/python -m tests.crowd
 
 bench: setup | $(PEER) $(STORE) ## Measure beside Debian's dockerd, in the same run
 	$(BIN)/python -m tests.bench

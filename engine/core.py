@@ -32,7 +32,7 @@ from engine.model.errors import AlreadySo, Conflict, EngineError, Invalid, NotFo
 from engine.model.frames import Changed, Frame, Gone, ImagesChanged, StepMoved
 from engine.model.image import Image
 from engine.model.interface import NO_PARAMS, Done, LogLine, Params, Top
-from engine.model.run import Move, Plan, Run
+from engine.model.run import Move, Plan, Run, Way
 from engine.model.status import NetworkVerb, Status, Verb
 from engine.model.world import ContainerRow
 from engine.names import Directory
@@ -82,6 +82,7 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
         self.names = host.names.directory = Directory(self.ledger.records)
+        host.ports.called = self.names.called
         self.ledger.listen(self._tell)
         self.ledger.listen_moves(self._tell_move)
 
@@ -165,8 +166,7 @@ class Engine:
 
     async def wait(self, target: str, condition: str = "not-running") -> int:
         check_condition(condition)
-        c = self.resolve(target)
-        return await wait(self.ledger, c, condition)
+        return (await wait(self.ledger, self.resolve(target), condition)).exit_code
 
     async def logs(
         self,
@@ -253,6 +253,8 @@ class Engine:
 
     async def walk(self, verb: Verb, id: str, params: Params, lesson: Lesson[Container] | None = None) -> Container:
         """Decide and walk one operation; the record as it then is."""
+        if verb in STARTING and (broken := self.ledger.get(id)) and broken.run and broken.run.way is Way.BROKEN:
+            await self.runner.resume(broken)  # what could not be ended then may be now
         c = self.ledger.get(id)
         if c is None:
             raise NotFound(f"No such container: {id[:12]}")

@@ -35,6 +35,11 @@ class Directory:
                 found += known.get(each, ())
         return tuple(dict.fromkeys(found)) or None
 
+    def called(self, id: str) -> str:
+        """The name of a container; of one that is gone, its short id."""
+        c = self._records.get(id)
+        return c.name if c else id[:12]
+
     def _asker(self, sandbox: str) -> Container | None:
         return next((c for c in self._records.values() if c.id.startswith(sandbox)), None)
 

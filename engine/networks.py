@@ -20,10 +20,10 @@ from engine.model.container import Container
 from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotFound
 from engine.model.network import BUILT_IN, DEFAULT, Attachment, Endpoint, Network, Subnet
 from engine.operations.remove_network import remove_network
+from engine.spec import links
 from engine.spec.addresses import check_range, choose, choose_subnet, mac, network, unique_local
 from engine.spec.endpoints import check, check_target
 from engine.spec.ipam import asked, with_gateway
-from engine.spec.legality import find
 from engine.spec.newnetwork import decode
 from engine.spec.ports import wanted as wanted_ports
 from engine.spec.wiring import attachments, mode, own_namespace, shares_with
@@ -235,7 +235,7 @@ class Networks:
         if wanted.ipv6 and not n.ipv6:
             raise Invalid(f"cannot give {wanted.ipv6}: the network {n.name} has no IPv6", "create it with --ipv6")
         used = {e.interface for e in c.endpoints}
-        return Endpoint(
+        endpoint = Endpoint(
             network=n.name,
             network_id=n.id,
             endpoint_id=secrets.token_hex(32),
@@ -252,8 +252,8 @@ class Networks:
             mtu=n.mtu,
             internal=n.internal,
             isolated=not n.icc,
-            links=_links(c, n, tuple(others)) if n.name == DEFAULT else {},
         )
+        return links.tell(c, endpoint, {o.id: o for o in others})
 
     def _taken(self, id: str, network_id: str, others: Iterable[Container]) -> Iterator[Endpoint]:
         for other in others:
@@ -276,21 +276,6 @@ class Networks:
     def release(self, id: str) -> None:
         """From now on the record alone speaks for the addresses."""
         self._claims.pop(id, None)
-
-
-def _links(c: Container, n: Network, others: tuple[Container, ...]) -> dict[str, str]:
-    """`HostConfig.Links`, with the addresses the others have now. Raises `NotFound`, `Conflict`."""
-    found = {}
-    for link in c.host_config.links or ():
-        wanted, _, alias = link.partition(":")
-        other = find(wanted, {o.id: o for o in others})
-        alias = alias.rpartition("/")[2] or other.name
-        address = next((e.address for e in other.plugged if e.network_id == n.id), "")
-        if not address:
-            raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{c.name}/{alias}", "start it first")
-        names = dict.fromkeys((alias, other.config.hostname, other.name))
-        found[" ".join(filter(None, names))] = address
-    return found
 
 
 def _decode(data: bytes) -> Network:

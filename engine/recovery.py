@@ -20,6 +20,7 @@ from engine.operations.stop import grace
 from engine.spec.logs import output
 from engine.spec.restarts import wanted_at_boot
 from engine.steps.task import ConnectOutput
+from engine.waits import linked_run
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,12 @@ def start_up(engine: Engine) -> None:
     """Start what its restart policy wants running, now that all else is recovered (reference 7.3)."""
     for c in engine.ledger.records.values():
         if wanted_at_boot(c) and not (c.run and c.run.open):
-            engine.spawn(engine.quietly(Verb.START, c.id))
+            engine.spawn(_start(engine, c))
+
+
+async def _start(engine: Engine, c: Container) -> None:
+    await linked_run(engine.ledger, c)
+    await engine.quietly(Verb.START, c.id)
 
 
 async def end_all(engine: Engine, *, patient: bool = False) -> None:

@@ -27,7 +27,7 @@ from engine.operations.restart import restart
 from engine.operations.start import start
 from engine.operations.stop import grace, stop
 from engine.operations.unpause import unpause
-from engine.operations.update import update
+from engine.operations.update import unlink, update
 from engine.spec.endpoints import attachment, check_connect
 from engine.spec.legality import refuse
 from engine.spec.signals import ends, parse_signal
@@ -67,6 +67,8 @@ def decide(verb: Verb, c: Container, params: Params, *, host: Host, networks: Ne
             return c, unpause(c)
         case Verb.RENAME:
             return c, rename(c, params.get("name") or "", others)
+        case Verb.UPDATE if alias := params.get("unlink"):
+            return c, unlink(c, alias)
         case Verb.UPDATE:
             after, warnings = updated(c, params.get("body") or {}, host.facts)
             return replace(c, warnings=warnings), update(c, after)

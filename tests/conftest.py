@@ -22,6 +22,8 @@ SpawnEngine = Callable[..., Awaitable[EngineProcess]]
 def pytest_sessionstart(session: pytest.Session) -> None:
     if os.geteuid() != 0:
         pytest.exit("cannot test: the tests use the real kernel and need root; run them as root: sudo make test", 1)
+    # Hundreds of engines are started: each would compile itself where Python is told to keep nothing, half a second long.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ[MARK] = secrets.token_hex(8)
     os.environ["PATH"] += f":/usr/local/sbin:/usr/sbin:/sbin:{UNPACKED}"
 

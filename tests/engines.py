@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.client import Client
+from engine.model.status import Verb
 from tests.leftovers import MARK, settle, sweep, things
 
 READY = 30.0
@@ -118,6 +119,8 @@ class EngineProcess:
         """Shut down, and prove that nothing is left. What is left fails the test, and is taken away by force."""
         try:
             if self.process is not None:
+                if self.alive:
+                    await self._kill_all()
                 await self.shutdown()
             found = await asyncio.to_thread(settle, self.left)
             assert not found, f"left behind: {found}\n{self.said()}"
@@ -127,6 +130,12 @@ class EngineProcess:
                 self.process.kill()
                 await self.process.wait()
             await asyncio.to_thread(sweep, [*self.left(), f"directory {self.directory}"])
+
+    async def _kill_all(self) -> None:
+        """Whoever still runs has nothing to finish: a patient stop waits 10 s for a first process that is deaf to SIGTERM."""
+        async with self.client() as client:
+            rows = [row for row in await client.containers() if row.status.alive]
+            await asyncio.gather(*(client.do(Verb.KILL, row.id) for row in rows), return_exceptions=True)
 
     def left(self) -> set[str]:
         """Everything that bears the engine's tag: mounts, bridge, table, cgroups, and who names them on the command line."""

@@ -96,16 +96,17 @@ class Demo:
         raise EngineError(f"{self.name} ended and said nothing", f"look at its log: docker logs {self.name}")
 
     async def _healthy(self) -> None:
-        began, world = time.monotonic(), World()
+        began, world, here = time.monotonic(), World(), False
         try:
             async with asyncio.timeout(PATIENCE):
                 async for frame in self.engine.watch():
                     world = fold(world, frame)
                     row = next((row for row in world.containers.values() if row.name == self.name), None)
-                    if row is None or not row.status.alive:
-                        raise EngineError(f"{self.name} is {row.status if row else 'gone'}, and was never healthy")
-                    if row.health == "healthy":
+                    if row and row.health == "healthy":
                         break
+                    if here and not row:
+                        raise EngineError(f"{self.name} was removed by somebody else while the demo waited for its health")
+                    here = row is not None
         except TimeoutError as error:
             raise EngineError(f"{self.name} did not become healthy within {PATIENCE:.0f} s") from error
         click.echo(f"  it is healthy after {time.monotonic() - began:.1f} s: {PROBE}")

@@ -69,6 +69,8 @@ class TypeAhead:
         await self._keys.join()
 
     async def _answered(self) -> None:
+        if not self._app.screen_stack:
+            return  # that key has ended the dashboard
         screen = self._app.screen
         focused = self._app.focused or screen
         for _ in range(ROUNDS):
@@ -77,12 +79,12 @@ class TypeAhead:
                 await caught_up(node)
             await asyncio.sleep(0)
         await _at_most(LONGEST, self._free.wait())
-        if self._app.screen is not screen:
+        if self._app.screen_stack and self._app.screen is not screen:
             await caught_up(self._app.screen)
             await _at_most(PATIENCE, self._focused())
 
     async def _focused(self) -> None:
-        while self._app.focused is None:  # noqa: ASYNC110 - Textual has no event for it
+        while self._app.screen_stack and self._app.focused is None:  # noqa: ASYNC110 - Textual has no event for it
             await asyncio.sleep(0.01)
 
 

@@ -12,12 +12,14 @@ from engine.api import gates, listing, wire
 from engine.api.query import body, flag, integer, screen
 from engine.api.reply import Routes, answer, api_version, engine_of, execs_of, line, stream
 from engine.core import Engine
-from engine.model.container import Container
-from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotBuilt, NotFound
+from engine.model.container import Container, State
+from engine.model.errors import Conflict, EngineError, Forbidden, Invalid, NotFound
 from engine.model.image import Image
 from engine.model.status import Verb
 from engine.sessions import attach as terminal
+from engine.spec import links
 from engine.spec.legality import check_condition
+from engine.waits import wait as ending
 
 STARTED_EMPTY = 7
 """Bytes a start request's body may have: old clients send `null` or an empty object with it."""
@@ -43,7 +45,8 @@ async def show_all(request: web.Request) -> web.Response:
     images = {image.id: image for image in await engine.images()}
     now = engine.host.clock.now()
     chosen = listing.containers(request, engine.ledger.records.values(), images)
-    rows = [wire.container_summary(c, images.get(c.image), now) for c in chosen]
+    names = links.given_names(engine.ledger.records)
+    rows = [wire.container_summary(c, images.get(c.image), now, names.get(c.id, ())) for c in chosen]
     if flag(request, "size"):
         rows = [row | await sizes(engine, c, images.get(c.image)) for row, c in zip(rows, chosen, strict=True)]
     return answer(rows)
@@ -84,7 +87,8 @@ async def _check_platform(request: web.Request, name: str, platform: str) -> Non
 async def inspect(request: web.Request) -> web.Response:
     """GET /containers/{name}/json"""
     engine, c = engine_of(request), _container(request)
-    shown = wire.container_inspect(c, engine.host.facts) | {"ExecIDs": execs_of(request).of(c) or None}
+    shown = wire.container_inspect(c, engine.host.facts, links.shown(c, engine.ledger.records))
+    shown |= {"ExecIDs": execs_of(request).of(c) or None}
     if flag(request, "size"):
         image = next((image for image in await engine.images() if image.id == c.image), None)
         shown |= await sizes(engine, c, image)
@@ -170,8 +174,19 @@ async def unpause(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """DELETE /containers/{name}"""
     if flag(request, "link"):
-        raise NotBuilt("links between containers are not supported by longshored", "leave link out")
+        return await _unlink(request)
     return await _do(request, Verb.REMOVE, force=flag(request, "force"), v=flag(request, "v"))
+
+
+async def _unlink(request: web.Request) -> web.Response:
+    """`web/db` is no name of its container any more."""
+    engine = engine_of(request)
+    parent, slash, alias = _name(request).strip("/").partition("/")
+    engine.resolve(_name(request))
+    if not slash:
+        raise Conflict("Conflict, cannot remove the default link name of the container", "name a link, as web/db")
+    await engine.do(Verb.UPDATE, parent, {"unlink": alias})
+    return web.Response(status=204)
 
 
 async def wait(request: web.Request) -> web.StreamResponse:
@@ -182,7 +197,7 @@ async def wait(request: web.Request) -> web.StreamResponse:
     condition = request.query.get("condition", "") or "not-running"
     check_condition(condition)
     c = _container(request)
-    waiting = asyncio.ensure_future(engine_of(request).wait(c.id, condition))
+    waiting = asyncio.ensure_future(ending(engine_of(request).ledger, c, condition))
     try:
         await asyncio.sleep(0)  # it runs up to its first await, and is armed
         async with stream(request) as response:
@@ -192,9 +207,11 @@ async def wait(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _ended(waiting: Awaitable[int]) -> dict[str, Any]:
+async def _ended(waiting: Awaitable[State]) -> dict[str, Any]:
+    """`Error` tells what the record says went wrong, as when it could not be started; left out where nothing did."""
     try:
-        return {"StatusCode": await waiting}
+        end = await waiting
+        return {"StatusCode": end.exit_code} | ({"Error": {"Message": end.error}} if end.error else {})
     except EngineError as error:
         return {"StatusCode": -1, "Error": {"Message": str(error)}}
 
@@ -202,7 +219,7 @@ async def _ended(waiting: Awaitable[int]) -> dict[str, Any]:
 ROUTES: Routes = (
     ("GET", "/containers/json", show_all),
     ("POST", "/containers/create", create),
-    ("GET", "/containers/{name}/json", inspect),
+    ("GET", "/containers/{name:.+}/json", inspect),
     ("POST", "/containers/{name}/start", start),
     ("POST", "/containers/{name}/stop", stop),
     ("POST", "/containers/{name}/restart", restart),
@@ -214,5 +231,5 @@ ROUTES: Routes = (
     ("POST", "/containers/{name}/pause", pause),
     ("POST", "/containers/{name}/unpause", unpause),
     ("POST", "/containers/{name}/wait", wait),
-    ("DELETE", "/containers/{name}", remove),
+    ("DELETE", "/containers/{name:.+}", remove),
 )

@@ -20,6 +20,7 @@ from engine.model.container import Container
 from engine.model.errors import EngineError, Invalid
 from engine.model.image import Image
 from engine.model.status import Status, Verb
+from engine.spec import links
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ async def _containers(engine: Engine, images: Mapping[str, Image]) -> list[wire.
     records, now = tuple(engine.ledger.records.values()), engine.host.clock.now()
     found = await asyncio.gather(*(sizes(engine, c, images.get(c.image)) for c in records))
     rows = zip(records, found, strict=True)
-    return [wire.container_summary(c, images.get(c.image), now) | own for c, own in rows]
+    names = links.given_names(engine.ledger.records)
+    return [wire.container_summary(c, images.get(c.image), now, names.get(c.id, ())) | own for c, own in rows]
 
 
 async def prune_images(request: web.Request) -> web.Response:

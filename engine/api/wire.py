@@ -109,12 +109,15 @@ def familiar(name: str) -> str:
         return ""
 
 
-def container_summary(c: Container, image: Image | None, now: datetime) -> Json:
-    """A row of `docker ps`. The image is named by its id where its tag has moved on or is gone."""
+def container_summary(c: Container, image: Image | None, now: datetime, links: Iterable[str] = ()) -> Json:
+    """A row of `docker ps`. The image is named by its id where its tag has moved on or is gone.
+
+    `links`: by which names others know it too.
+    """
     named = image is not None and answers_to(image, c.config.image)
     return {
         "Id": c.id,
-        "Names": ["/" + c.name],
+        "Names": [f"/{name}" for name in (c.name, *links)],
         "Image": c.config.image if named else c.image,
         "ImageID": c.image,
         "Command": command(c),
@@ -138,7 +141,8 @@ def layer_directories(store: str, top: str, lower: Iterable[str]) -> Json:
     return {"Name": "overlay2", "Data": data}
 
 
-def container_inspect(c: Container, facts: Facts) -> Json:
+def container_inspect(c: Container, facts: Facts, links: Iterable[str] = ()) -> Json:
+    """`links`: `HostConfig.Links` as people read them."""
     home = f"{facts.root}/containers/{c.id}"
     started = "WriteNetworkFiles" in c.held or c.has_been_started_before
     layers = c.layers
@@ -161,7 +165,7 @@ def container_inspect(c: Container, facts: Facts) -> Json:
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
-        "HostConfig": msgspec.to_builtins(c.host_config),
+        "HostConfig": msgspec.to_builtins(c.host_config) | {"Links": list(links) or None},
         "GraphDriver": layer_directories(f"{facts.root}/overlay2", layers.mount_id, (layers.init_id, *layers.lower))
         if layers
         else {"Name": "overlay2", "Data": None},

@@ -63,7 +63,10 @@ class Files(Protocol):
     async def look(self, id: str) -> str | None: ...
 
     async def make_network(self, c: Container) -> None:
-        """`hostname`, `hosts` and `resolv.conf`, edited in place: they may be bind-mounted already."""
+        """`hostname`, `hosts` and `resolv.conf`, edited in place: they may be bind-mounted already.
+
+        A `resolv.conf` that is no longer what was written is left as it is, until `drop_network`.
+        """
 
     async def drop_network(self, id: str) -> None: ...
 

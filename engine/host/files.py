@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Final
 
 from engine.host import Facts
-from engine.host.disk import make_directories, names, read_text, remove_file, remove_tree, write_all, write_file
+from engine.host.disk import make_directories, names, read_file, read_text, remove_file, remove_tree, write_all, write_file
 from engine.host.records import CONTAINERS, DIRECTORY_MODE, FILE_MODE, RECORD
 from engine.host.threads import long, short
 from engine.host.tools import doing
@@ -16,6 +17,8 @@ from engine.spec.resolution import hostname, hosts, resolv_conf, values
 HOST_CONFIG: Final = "hostconfig.json"
 CHECKPOINTS: Final = "checkpoints"
 NETWORK_FILES: Final = ("hostname", "hosts", "resolv.conf")
+RESOLV_CONF_HASH: Final = "resolv.conf.hash"
+"""What the engine has written to `resolv.conf`, a digest a line: else somebody has edited it, and it is theirs."""
 HOSTS: Final = "/etc/hosts"
 RESOLV_CONF: Final = "/etc/resolv.conf"
 RESOLVED: Final = "/run/systemd/resolve/resolv.conf"
@@ -49,7 +52,7 @@ class DiskFiles:
 
     async def drop_network(self, id: str) -> None:
         with doing(f"remove the network files of {id[:12]}"):
-            for name in NETWORK_FILES:
+            for name in (*NETWORK_FILES, RESOLV_CONF_HASH):
                 await short(remove_file, os.path.join(self._path(id), name))
 
     async def look_network(self, id: str) -> str | None:
@@ -79,9 +82,25 @@ def _drop(path: str) -> None:
 
 
 def _write_network(path: str, c: Container) -> None:
-    contents = (hostname(c), hosts(c, read_text(HOSTS) or ""), resolv_conf(c, _host_resolv_conf()))
-    for name, text in zip(NETWORK_FILES, contents, strict=True):
-        _write_in_place(os.path.join(path, name), text)
+    _write_in_place(os.path.join(path, "hostname"), hostname(c))
+    _write_in_place(os.path.join(path, "hosts"), hosts(c, read_text(HOSTS) or ""))
+    _write_resolv_conf(path, resolv_conf(c, _host_resolv_conf()))
+
+
+def _write_resolv_conf(directory: str, text: str) -> None:
+    """Not over what somebody has edited since (reference 9.9)."""
+    path, digests = os.path.join(directory, "resolv.conf"), os.path.join(directory, RESOLV_CONF_HASH)
+    written = (read_text(digests) or "").split()
+    if written and os.path.exists(path) and _digest(read_file(path)) not in written:
+        return
+    # The digest first, and the old ones kept: whatever a crash leaves of the two is known as the engine's own.
+    own = _digest(text.encode())
+    _write_in_place(digests, "\n".join([*(digest for digest in written if digest != own), own, ""]))
+    _write_in_place(path, text)
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _look_network(path: str) -> str:

@@ -112,11 +112,16 @@ class Firewall(Protocol):
 class Ports(Protocol):
     """Ports of the host: sockets hold them, a relay carries what the kernel's NAT does not. Both outlive the engine."""
 
-    async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
+    called: Callable[[str], str]
+    """What people call an owner, by its id; set by the engine."""
+
+    async def take(
+        self, owner: str, bindings: tuple[Binding, ...], target: Target, what: str = "publish ports"
+    ) -> tuple[Published, ...]:
         """Hold ports for the owner; all or none. What it already holds is kept.
 
-        A binding without `host_ip` gives two, for IPv4 and IPv6.
-        Raises `HostFailed` when one is taken, naming the holder and its pid.
+        A binding without `host_ip` gives two, for IPv4 and IPv6. `what`: what they are for, `start web`.
+        Raises `HostFailed` when one is taken, naming the container that has it, or the program and its pid.
         """
 
     async def give_back(self, owner: str) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from engine.host import Sighting, Traffic
 from engine.host.network import Answer
@@ -144,18 +145,25 @@ class SimulatedFirewall(_Port):
 
 
 class SimulatedPorts(_Port):
-    async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
+    def __init__(self, world: SimulatedWorld) -> None:
+        super().__init__(world)
+        self.called: Callable[[str], str] = lambda owner: owner[:12]
+
+    async def take(
+        self, owner: str, bindings: tuple[Binding, ...], target: Target, what: str = "publish ports"
+    ) -> tuple[Published, ...]:
         if owner in self.world.ports:
             return self.world.ports[owner]
-        held = {(p.protocol, p.host_ip, p.host_port) for ports in self.world.ports.values() for p in ports}
+        held = {(p.protocol, p.host_ip, p.host_port): other for other, ports in self.world.ports.items() for p in ports}
         taken: list[Published] = []
         for b in bindings:
             first, last = (b.first, max(b.first, b.last)) if b.first else (EPHEMERAL, 65535)
             hosts = (b.host_ip,) if b.host_ip else ("0.0.0.0", "::")
             free = (n for n in range(first, last + 1) if not any((b.protocol, host, n) in held for host in hosts))
             if (number := next(free, None)) is None:
-                raise HostFailed(f"port {b.first} is taken")
-            held |= {(b.protocol, host, number) for host in hosts}
+                other = next(held[b.protocol, host, b.first] for host in hosts if (b.protocol, host, b.first) in held)
+                raise HostFailed(f"cannot {what}: port {b.first} is taken by container {self.called(other)}")
+            held |= {(b.protocol, host, number): owner for host in hosts}
             taken += [Published(protocol=b.protocol, port=b.port, host_ip=host, host_port=number) for host in hosts]
         self.world.ports[owner] = tuple(taken)
         return tuple(taken)

@@ -134,6 +134,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """It reaches no other isolated one of the same bridge: inter-container communication is off."""
     links: dict[str, str] = {}
     """Linked containers: the names by which this one knows them, and their address. The default bridge has no name service."""
+    variables: tuple[str, ...] = ()
+    """What its processes are told of them, `DB_PORT=tcp://10.84.0.2:80`."""
 
     @property
     def key(self) -> str:

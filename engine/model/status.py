@@ -21,7 +21,7 @@ class Status(StrEnum):
     EXITED = "exited"
     REMOVING = "removing"
     DEAD = "dead"
-    """Broken or half removed; only `remove` helps."""
+    """Broken or half removed. `remove` helps, and where it is broken a start, which first takes it up again."""
 
     @property
     def alive(self) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 from engine.core import Engine
 from engine.model.container import Container
 from engine.model.status import Status, Verb
+from engine.waits import linked_run
 
 
 class Restarts:
@@ -43,5 +44,6 @@ class Restarts:
         clock = self.engine.host.clock
         assert c.restart_at
         await clock.sleep(max(0.0, (c.restart_at - clock.now()).total_seconds()))
+        await linked_run(self.engine.ledger, c)
         self._waiting.pop(c.id, None)
         self.engine.spawn(self.engine.quietly(Verb.AGAIN, c.id))

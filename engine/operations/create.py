@@ -20,7 +20,7 @@ from engine.model.network import Attachment
 from engine.model.run import Way
 from engine.model.settings import Config, HostConfig, LogConfig
 from engine.model.status import Status
-from engine.spec import built, health, ports
+from engine.spec import built, health, links, ports
 from engine.spec.decode import decode_create
 from engine.spec.identity import ATTEMPTS, check_name, free, hostname, new_id, random_name, taken
 from engine.spec.legality import find
@@ -111,6 +111,7 @@ def identify(s: Settled, others: Iterable[Container], params: Params) -> Contain
     id, others = new_id(), tuple(others)
     name = _name(params.get("name") or "", id, others)
     config, host_config = _joined(s.config, s.host_config, others)
+    host_config = links.fixed(host_config, {c.id: c for c in others})
     path, args = command(s.config)
     mount_id = secrets.token_hex(32)
     chain = s.image.layers[-1].chain_id if s.image.layers else ""

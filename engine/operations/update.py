@@ -1,18 +1,24 @@
-"""update: other limits and another restart policy, for a container that may be running."""
+"""update: other limits, another restart policy, or a link less, for a container that may be running."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from engine.flow.step import Operation, Step
+from engine.flow.step import Operation, Reverse, Step
 from engine.host import Host
 from engine.model.container import Container
+from engine.model.errors import Conflict
+from engine.model.network import DEFAULT
 from engine.model.settings import HostConfig
 from engine.spec import updates
+from engine.spec.links import kept
+
+Change = Callable[[dict[str, str]], dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -83,3 +89,62 @@ def update(c: Container, after: HostConfig) -> Operation[Host, Container]:
     changed = {key for key in new if new[key] != old[key]}
     step = ChangeLimits({key: old[key] for key in sorted(changed)}, {key: new[key] for key in sorted(changed)})
     return Operation("update", (step,))
+
+
+@dataclass(frozen=True)
+class Know(Step[Host, Container]):
+    """Know another container by a name
+
+    On the default bridge there is no name service. Instead a container can be linked to another: the other's address
+    stands in its `hosts` under a name of its own choice, and variables in its environment tell of the other's ports.
+
+    The file can be changed while the container runs. The environment of a process cannot: only those started from now on
+    are told otherwise.
+    """
+
+    id: str
+    """The other's."""
+    alias: str
+    told: dict[str, str]
+    """The lines of `hosts`: names, and the address."""
+    holds = False
+
+    def title(self, c: Container, *, back: bool = False) -> str:
+        return f"{'Forget' if back else 'Know'} {self.id[:12]} by the name {self.alias}"
+
+    def look(self, host: Host, c: Container) -> tuple[str, ...]:
+        return (f"cat {host.facts.root}/containers/{c.id}/hosts",)
+
+    async def do(self, host: Host, c: Container) -> Container:
+        links = dict.fromkeys((*(c.host_config.links or ()), self._link))
+        return await self._write(host, c, tuple(links), lambda lines: {**lines, **self.told})
+
+    async def undo(self, host: Host, c: Container) -> Container:
+        links = tuple(link for link in c.host_config.links or () if link != self._link)
+        return await self._write(
+            host, c, links, lambda lines: {names: at for names, at in lines.items() if names not in self.told}
+        )
+
+    async def evidence(self, host: Host, c: Container) -> str | None:
+        return f"{c.name} knows {self.id[:12]} by the name {self.alias}" if self._link in (c.host_config.links or ()) else None
+
+    @property
+    def _link(self) -> str:
+        return f"{self.id}:{self.alias}"
+
+    @staticmethod
+    async def _write(host: Host, c: Container, links: tuple[str, ...], change: Change) -> Container:
+        endpoints = tuple(replace(e, links=change(e.links)) if e.network == DEFAULT else e for e in c.endpoints)
+        c = replace(c, host_config=replace(c.host_config, links=links), endpoints=endpoints)
+        if c.plugged:
+            await host.files.make_network(c)
+        return c
+
+
+def unlink(c: Container, alias: str) -> Operation[Host, Container]:
+    """`docker rm --link web/db`. Raises `Conflict` where it is linked to nobody by that name."""
+    id = next((id for id, known in kept(c) if known == alias), "")
+    if not id:
+        raise Conflict(f"cannot remove the link {c.name}/{alias}: there is none")
+    told = {names: address for e in c.endpoints for names, address in e.links.items() if names.split()[0] == alias}
+    return Operation("update", (Reverse(Know(id, alias, told)),))

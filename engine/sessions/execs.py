@@ -23,6 +23,7 @@ from engine.model.errors import Conflict, EngineError, HostFailed, Invalid, NotF
 from engine.sessions import detach
 from engine.sessions.joined import End, Peer, join
 from engine.spec.execs import ExecConfig, check_exec
+from engine.spec.links import told_anew
 from engine.spec.oci import process
 from engine.steps.task import CreateTask
 
@@ -109,8 +110,7 @@ class Execs:
 
     def create(self, target: str, config: ExecConfig) -> Exec:
         """Make an exec. Raises `NotFound`, `Conflict`, and a plain error for detach keys that nobody can type."""
-        c = self.engine.resolve(target)
-        check_exec(c)
+        c = self._enterable(target)
         try:
             keys = detach.parse(config.detach_keys) if config.detach_keys else b""
         except Invalid as error:
@@ -135,8 +135,7 @@ class Execs:
 
         Raises `Conflict` when it runs or ran, or its container does not run.
         """
-        c = self.engine.resolve(exec.container)
-        check_exec(c)
+        c = self._enterable(exec.container)
         if exec.running or exec.exit_code is not None:
             raise Conflict(f"Exec {exec.id} {'is already running' if exec.running else 'has already run'}", "create another")
         exec.running = True
@@ -216,6 +215,12 @@ class Execs:
         await exec.begun.wait()
         await self.host.tasks.forget_exec(exec.container, exec.id)
         await exec.exited.wait()
+
+    def _enterable(self, target: str) -> Container:
+        """Raises `NotFound`, and `Conflict` where nothing can be run in it, or whom it is linked to does not run."""
+        c = self.engine.resolve(target)
+        check_exec(c)
+        return told_anew(c, self.engine.ledger.records)
 
     # --- one process -------------------------------------------------------------------------------------------------
 

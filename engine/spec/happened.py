@@ -49,9 +49,10 @@ def _died(c: Container) -> list[Happened]:
 
 
 def _network(before: Container | None, after: Container) -> list[Happened]:
-    was, now = before.plugged if before else (), after.plugged
-    gone = [_wired(after, e, "disconnect") for e in was if e not in now]
-    return [*gone, *(_wired(after, e, "connect") for e in now if e not in was)]
+    was = {e.endpoint_id: e for e in (before.plugged if before else ())}
+    now = {e.endpoint_id: e for e in after.plugged}
+    gone = [_wired(after, was[id], "disconnect") for id in was if id not in now]
+    return [*gone, *(_wired(after, now[id], "connect") for id in now if id not in was)]
 
 
 def _wired(c: Container, e: Endpoint, action: str) -> Happened:

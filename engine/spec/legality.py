@@ -38,6 +38,12 @@ class _Rename(Struct, forbid_unknown_fields=True):
 
 class _Update(Struct, forbid_unknown_fields=True):
     body: dict[str, Any] = {}
+    unlink: str = ""
+    """Instead: whom it is to know no more, by the link's name."""
+
+    def __post_init__(self) -> None:
+        if self.body and self.unlink:
+            raise ValueError("give either `body` or `unlink`")
 
 
 class _Connect(Struct, forbid_unknown_fields=True):
@@ -88,19 +94,26 @@ def check_condition(condition: str) -> None:
 
 
 def find(target: str, records: Mapping[str, Container]) -> Container:
-    """A container by full id, exact name, or a prefix that fits one id only. Raises `NotFound`, `Invalid`."""
+    """A container by full id, exact name, a link's name, or a prefix that fits one id only. Raises `NotFound`, `Invalid`."""
     if not target:
         raise Invalid("no container is named", "give a name or an id")
     if target in records:
         return records[target]
     name = target.removeprefix("/")
     named = [c for c in records.values() if c.name == name]
-    found = named or [c for c in records.values() if c.id.startswith(target)]
+    found = named or _linked(name, records) or [c for c in records.values() if c.id.startswith(target)]
     if not found:
         raise NotFound(f"No such container: {target}")
     if len(found) > 1:
         raise Invalid(f"multiple containers have an id that begins with {target}", "give more of it")
     return found[0]
+
+
+def _linked(name: str, records: Mapping[str, Container]) -> list[Container]:
+    """`web/db`: whom the container `web` is linked to by the name `db` (`engine.spec.links`)."""
+    parent, slash, alias = name.partition("/")
+    links = (link for c in records.values() if slash and c.name == parent for link in c.host_config.links or ())
+    return [records[id] for id, _, known in (link.partition(":") for link in links) if known == alias and id in records]
 
 
 def refuse(verb: Verb, c: Container, *, forced: bool) -> None:

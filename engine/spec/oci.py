@@ -129,12 +129,12 @@ def process(
 
 
 def environment(c: Container, *, terminal: bool = False, more: tuple[str, ...] = ()) -> list[str]:
-    """PATH, HOSTNAME, with a terminal TERM; then the config's entries and `more`.
+    """PATH, HOSTNAME, with a terminal TERM; then what links tell, the config's entries and `more`.
 
     The same name replaces, a name without `=` unsets.
     """
     found = {"PATH": PATH, "HOSTNAME": f"HOSTNAME={hostname(c.config, c.id)}"} | ({"TERM": "TERM=xterm"} if terminal else {})
-    for entry in (*(c.config.env or ()), *more):
+    for entry in (*(told for e in c.endpoints for told in e.variables), *(c.config.env or ()), *more):
         name, equals, _ = entry.partition("=")
         if equals:
             found[name] = entry

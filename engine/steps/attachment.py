@@ -51,7 +51,7 @@ class RewriteNetworkFiles(Step[Host, Container]):
 
     The container's own address stands in its `hosts`, and `resolv.conf` says whom to ask for names: both follow its
     networks. They are changed in place. The process has them mounted, and a mount shows a file, not a name; a new file of
-    the same name it would never see.
+    the same name it would never see. A `resolv.conf` that somebody has edited inside is theirs, and stays as it is.
     """
 
     network: str

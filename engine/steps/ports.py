@@ -38,7 +38,8 @@ class TakePorts(EndpointStep):
     async def do(self, host: Host, c: Container) -> Container:
         # What it has had before it keeps: a port that was free to choose was told to people since.
         wanted = tuple(map(exactly, c.ports)) or c.bindings
-        ports = await host.ports.take(c.id, wanted, target(self.endpoint(c)))
+        verb = c.run.verb if c.run and c.run.moving else "take up"
+        ports = await host.ports.take(c.id, wanted, target(self.endpoint(c)), f"{verb} {c.name}")
         return replace(c, ports=ports)
 
     async def undo(self, host: Host, c: Container) -> Container:

@@ -105,7 +105,9 @@ async def test_names_on_networks_of_ones_own(docker: Docker) -> None:
     lookup = "wget -qO- http://web/ && wget -qO- http://shop/ && wget -qO- http://WEB.front/ && grep ndots /etc/resolv.conf"
     said = await docker.good("run", "--rm", "--network", "front", "busybox", "sh", "-c", lookup)
     assert said.split() == ["web", "web", "web", "options", "ndots:0"]
+    await docker.good("exec", "web", "sh", "-c", "echo nameserver 192.0.2.9 > /etc/resolv.conf")
     await docker.good("network", "connect", "--alias", "deep", "inner", "web")
+    assert await docker.good("exec", "web", "cat", "/etc/resolv.conf") == "nameserver 192.0.2.9"
     out = await docker.good("run", "--rm", "--network", "inner", "busybox", "sh", "-c", "wget -qO- http://deep/; ip route")
     assert out.startswith("web") and "default" not in out
     linked = ("run", "--rm", "--network", "front", "--link", "web:alias", "busybox", "wget", "-qO-", "http://alias/")
@@ -147,8 +149,10 @@ async def test_published_ports(docker: Docker, place_engine: Callable[[], Engine
     await network(docker, "front")
     other = ("run", "--rm", "--network", "front", "busybox", "wget", "-qO-", f"http://{gateway}:{port}/")
     assert await docker.good(*other) == "web"
-    said = await docker("run", "-d", "--name", "second", "-p", f"{port}:80", "busybox", "sleep", "1000")
-    assert said.code == 125 and f"port {port} is already allocated" in said.err
+    said = await docker(
+        "run", "-d", "--stop-signal", "KILL", "--name", "second", "-p", f"{port}:80", "busybox", "sleep", "1000"
+    )
+    assert said.code == 125 and f"cannot start second: port {port} is taken by container web" in said.err
     assert json.loads(await docker.good("inspect", "second"))[0]["State"]["Status"] == "created"
     with socket.create_server(("0.0.0.0", 0)) as taken:
         said = await docker("run", "--rm", "-p", f"{taken.getsockname()[1]}:80", "busybox", "true")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 
 from engine.model.errors import Conflict
@@ -36,6 +37,7 @@ async def main(path: str, *how: str) -> Ended:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell has those that it starts in the background ignore it
     try:
         ended = asyncio.run(main(*sys.argv[1:]))
     except BrokenPipeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
@@ -51,6 +52,7 @@ def _dashboard(path: str, read_only: bool) -> None:
     async def show() -> int | None:
         async with Client(path) as engine:
             app = LongshoreApp(engine, read_only=read_only, docker=f"docker -H unix://{path}")
+            gc.freeze()  # or every now and then a key waits 50 ms while all that was loaded is looked through for garbage
             await app.run_async()
             return app.return_code
 

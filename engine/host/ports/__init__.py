@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -44,18 +45,21 @@ class HostPorts:
 
     def __init__(self, exec_root: str, *, idle: float = IDLE) -> None:
         path = os.path.join(exec_root, "ports.sock")
+        self.called: Callable[[str], str] = lambda owner: owner[:12]
         self._taken: dict[str, bytes] = {}
         """By owner, the request that takes exactly what it has: for a holder that has to be started again."""
         self._helper = Helper(
             path, (program.__file__, path, str(idle)), "the process that holds published ports", self._taken.values, _warn
         )
 
-    async def take(self, owner: str, bindings: tuple[Binding, ...], target: Target) -> tuple[Published, ...]:
+    async def take(
+        self, owner: str, bindings: tuple[Binding, ...], target: Target, what: str = "publish ports"
+    ) -> tuple[Published, ...]:
         """See `Ports.take`. What is held beyond these bindings is given back. Cheap when all is held. Raises `HostFailed`."""
         with doing("hold the published ports"):
             answer = await self._helper.ask(_take(owner, bindings, target))
         if b'"errno"' in answer:
-            raise await refusal(msgspec.json.decode(answer, type=No))
+            raise await refusal(msgspec.json.decode(answer, type=No), what, self.called)
         published = _decode(answer, _Held).published()
         exactly = (Binding(protocol=p.protocol, port=p.port, host_ip=p.host_ip, first=p.host_port) for p in published)
         self._taken[owner] = _take(owner, tuple(exactly), target)

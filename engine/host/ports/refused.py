@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 import psutil
 from msgspec import Struct
@@ -34,19 +35,22 @@ class No(Struct, frozen=True):
         return f"port {self.first}{protocol}{ip}"
 
 
-async def refusal(no: No) -> HostFailed:
-    """The error for a person, naming who has the port where that can be told."""
+async def refusal(no: No, what: str, called: Callable[[str], str]) -> HostFailed:
+    """The error for a person, naming who has the port where that can be told.
+
+    `what`: what cannot be done without it. `called`: a container's id -> its name.
+    """
     if no.errno != errno.EADDRINUSE:
         return _impossible(no)
     if no.last > no.first:
         message, hint = f"none of the {no.protocol} ports {no.first} to {no.last} is free", "publish others"
     elif no.owner:
-        message, hint = f"{no.port} is already allocated to container {no.owner[:12]}", HINT
+        message, hint = f"{no.port} is taken by container {called(no.owner)}", HINT
     elif holder := await long(_holder, no):
         message, hint = f"{no.port} is taken by {holder}", HINT
     else:
         message, hint = f"{no.port} is taken", "publish another port"
-    return HostFailed(message, hint, no.errno)
+    return HostFailed(f"cannot {what}: {message}", hint, no.errno)
 
 
 def _impossible(no: No) -> HostFailed:

@@ -63,7 +63,8 @@ async def test_the_table(served: Served, method: str, url: str, before: Status, 
         ("POST", "/containers/web/rename", 400),
         ("POST", "/containers/web/rename?name=web", 400),
         ("POST", "/containers/web/rename?name=%20", 400),
-        ("DELETE", "/containers/web?link=1", 501),
+        ("DELETE", "/containers/web?link=1", 409),
+        ("DELETE", "/containers/web/db?link=1", 404),
         ("GET", "/containers/json?limit=many", 500),
         ("GET", "/containers/json?filters=x", 400),
         ("GET", '/containers/json?filters={"colour":["red"]}', 400),
@@ -262,6 +263,13 @@ async def test_wait_sends_its_head_before_the_container_starts(served: Served) -
 async def test_wait_for_what_is_over_answers_at_once(served: Served) -> None:
     await REACH[E](served.engine)
     assert (await served.ask("POST", "/containers/web/wait")).json == {"StatusCode": 137}
+
+
+async def test_wait_tells_what_went_wrong(served: Served) -> None:
+    await served.create(Cmd=["missing"])
+    said = (await served.ask("POST", "/containers/web/start")).json["message"]
+    assert "not found" in said
+    assert (await served.ask("POST", "/containers/web/wait")).json == {"StatusCode": 127, "Error": {"Message": said}}
 
 
 async def test_wait_for_removal(served: Served) -> None:

@@ -70,6 +70,22 @@ async def test_the_network_files_obey_the_step_laws(files: DiskFiles, tmp_path: 
     assert sorted(os.listdir(own)) == ["checkpoints", "hostconfig.json"]
 
 
+async def test_a_resolv_conf_that_somebody_edits_is_theirs(files: DiskFiles, tmp_path: Path) -> None:
+    path, named = tmp_path / "containers" / ID / "resolv.conf", replace(WEB, endpoints=(replace(ENDPOINT, network="front"),))
+    await files.make(ID, b"{}")
+    await files.make_network(WEB)
+    await files.make_network(named)
+    assert "127.0.0.11" in path.read_text()
+    for edited in ("nameserver 192.0.2.9\n# \udcff", ""):
+        await files.make_network(WEB)
+        path.write_text(edited, errors="surrogateescape")
+        await files.make_network(named)
+        assert path.read_text(errors="surrogateescape") == edited
+        await files.drop_network(ID)
+        await files.make_network(named)
+        assert "127.0.0.11" in path.read_text()
+
+
 async def test_the_network_files_keep_their_inodes(files: DiskFiles, tmp_path: Path) -> None:
     """They may be bind-mounted, and a bind mount shows the inode."""
     own = tmp_path / "containers" / ID

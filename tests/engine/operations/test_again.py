@@ -148,6 +148,34 @@ async def test_the_next_engine_starts_what_was_stopped_as_the_policy_says(
     assert (after.resolve("web").status is Status.RUNNING) is runs
 
 
+async def linked(engine: Engine) -> None:
+    """`web` is linked to `db`; both always run."""
+    always = {"RestartPolicy": {"Name": "always"}}
+    for name, links in (("db", []), ("web", ["db"])):
+        body = BODY | {"HostConfig": always | {"Links": links}}
+        await engine.do("create", "", {"name": name, "body": body})
+        await engine.do("start", name)
+
+
+async def test_the_next_engine_starts_the_linked_first(world: SimulatedWorld) -> None:
+    engine = await engine_on(world)
+    await linked(engine)
+    await end_all(engine)
+    world.records = dict(reversed(world.records.items()))  # whoever is linked is found first
+    after = await next_engine(world)
+    assert {c.name: c.status for c in after.ledger.records.values()} == {"db": Status.RUNNING, "web": Status.RUNNING}
+
+
+async def test_between_two_starts_the_linked_is_waited_for(engine: Engine, restarts: Restarts) -> None:
+    await linked(engine)
+    for name in ("web", "db"):  # whoever is linked is due first
+        c = engine.resolve(name)
+        await engine.host.tasks.kill(c.id, 9)
+        await engine.ended(c.id, c.state.pid)
+    await until(engine, Status.RUNNING)
+    assert engine.resolve("db").status is Status.RUNNING and not engine.resolve("web").state.error
+
+
 @pytest.mark.parametrize(("policy", "runs"), [("always", True), ("unless-stopped", True), ("no", False)])
 async def test_what_the_engine_itself_stopped_comes_back_with_the_next(world: SimulatedWorld, policy: str, runs: bool) -> None:
     engine = await engine_on(world)

@@ -9,12 +9,12 @@ import pytest
 from engine.core import Engine
 from engine.host import within
 from engine.model.container import Container
-from engine.model.errors import AlreadySo, Conflict, EngineError, HostFailed, Invalid
+from engine.model.errors import AlreadySo, Conflict, EngineError, HostFailed, Invalid, NotFound
 from engine.model.run import Move, Way
 from engine.model.status import Status
 from tests.engine.faults import Faults
 from tests.engine.operations.seen import told
-from tests.engine.worlds import engine_on, settle, world_in
+from tests.engine.worlds import BODY, engine_on, settle, world_in
 
 SOON = 5.0
 
@@ -66,6 +66,29 @@ async def test_a_broken_stop_is_removed_once_the_host_obeys() -> None:
     faults.names.clear()
     await engine.do("remove", "web")
     assert [c.name for c in engine.ledger.records.values()] == ["neighbour"]
+
+
+@pytest.mark.parametrize("verb", ["start", "restart"])
+async def test_a_broken_stop_is_ended_by_the_next_start(verb: str) -> None:
+    engine, faults = await broken()
+    with pytest.raises(HostFailed, match=r"rootfs\.unmount fails"):
+        await engine.do(verb, "web")
+    assert engine.resolve("web").status is Status.DEAD
+    faults.names.clear()
+    await engine.do(verb, "web")
+    assert engine.resolve("web").status is Status.RUNNING
+    await engine.do("pause", "web")
+
+
+async def test_a_broken_create_is_gone_with_the_next_start() -> None:
+    faults = Refusing("files.make", "rootfs.drop_layer")
+    engine = await engine_on(await world_in(None), faults)
+    with pytest.raises(HostFailed):
+        await engine.do("create", "", {"name": "web", "body": BODY})
+    assert engine.resolve("web").status is Status.DEAD
+    faults.names.clear()
+    with pytest.raises(NotFound, match="No such container"):
+        await engine.do("start", "web")
 
 
 async def test_a_record_that_cannot_be_saved_leaves_no_open_run() -> None:

@@ -13,6 +13,7 @@ from engine.host import Host
 from engine.model.run import Mark, Move, Record
 from engine.model.status import Status, Verb
 from engine.operations.create_network import create_network
+from engine.operations.update import Know
 from tests.engine.worlds import PARAMS, WIRED, act, cases, engine_on, settle, world_in
 
 R = TypeVar("R", bound=Record)
@@ -59,8 +60,9 @@ async def lawful(engine: Engine) -> set[str]:
             c = replace(c, held=step.hold(c.held, done=True))
             held.add(step.name)
         engine.ledger.claim(c)
+    c = await laws(engine.host, c, Know("ab" * 32, "db", {"db": "10.88.0.9"}))
     engine.ledger.claim(replace(c, name="web"))
-    return held
+    return held | {Know.__name__}
 
 
 async def test_step_laws() -> None:

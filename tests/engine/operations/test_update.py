@@ -100,3 +100,32 @@ async def test_the_dead_is_not_updated(engine: Engine) -> None:
     with pytest.raises(EngineError) as raised:
         await engine.do("update", "web", {"body": {"CpuShares": 512}})
     assert raised.value.status == 500
+
+
+async def linked(engine: Engine) -> None:
+    await engine.do("create", "", {"name": "db", "body": BODY})
+    await engine.do("start", "db")
+    await make(engine, Links=["db:sql", "db"])
+
+
+async def test_a_running_one_forgets_a_link_at_once(engine: Engine, world: SimulatedWorld) -> None:
+    await linked(engine)
+    await engine.do("start", "web")
+    del world.network_files[engine.resolve("web").id]
+    await engine.do("update", "web", {"unlink": "sql"})
+    c = engine.resolve("web")
+    assert c.host_config.links == (f"{engine.resolve('db').id}:db",)
+    assert [names.split()[0] for e in c.endpoints for names in e.links] == ["db"]
+    assert c.id in world.network_files and (await told(engine))[-1] == "update"
+
+
+async def test_one_that_does_not_run_forgets_a_link_for_its_next_start(engine: Engine, world: SimulatedWorld) -> None:
+    await linked(engine)
+    await engine.do("update", "web", {"unlink": "sql"})
+    assert engine.resolve("web").id not in world.network_files
+    await engine.do("start", "web")
+    assert [names.split()[0] for e in engine.resolve("web").endpoints for names in e.links] == ["db"]
+    with pytest.raises(Invalid, match="either"):
+        await engine.do("update", "web", {"unlink": "db", "body": {"CpuShares": 512}})
+    with pytest.raises(Conflict, match="cannot remove the link web/sql: there is none"):
+        await engine.do("update", "web", {"unlink": "sql"})

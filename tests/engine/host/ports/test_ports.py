@@ -127,7 +127,7 @@ async def test_a_program_that_has_it_is_named(ports: HostPorts, host_ip: str) ->
     me = f"{psutil.Process().name()} \\(pid {os.getpid()}\\)"
     with socket.create_server(("127.0.0.1", 8080)), socket.create_connection(("127.0.0.1", 8080)):
         of = " of 127.0.0.1" if host_ip == "127.0.0.1" else ""
-        with pytest.raises(HostFailed, match=f"^port 8080{of} is taken by {me}; publish another port or stop it$"):
+        with pytest.raises(HostFailed, match=f"^cannot publish ports: port 8080{of} is taken by {me}; publish another"):
             await ports.take(ID, (tcp(80, 8080, host_ip=host_ip),), CONTAINER)
     await ports.take(ID, (tcp(80, 8080, host_ip=host_ip),), CONTAINER)
 
@@ -143,7 +143,7 @@ async def test_a_program_that_has_it_for_both_families_is_named(ports: HostPorts
 async def test_a_program_that_has_a_udp_port_is_named(ports: HostPorts) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.bind(("::1", 5353))
-        with pytest.raises(HostFailed, match=rf"^port 5353/udp is taken by .* \(pid {os.getpid()}\); publish"):
+        with pytest.raises(HostFailed, match=rf"port 5353/udp is taken by .* \(pid {os.getpid()}\); publish"):
             await ports.take(ID, (udp(53, 5353, host_ip=""),), CONTAINER)
 
 
@@ -163,8 +163,9 @@ async def test_a_connection_that_has_just_been_closed_is_said(ports: HostPorts) 
 @pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])
 async def test_a_container_that_has_it_is_named(ports: HostPorts, protocol: str) -> None:
     await ports.take(OTHER, (tcp(80, 8080, protocol=protocol),), CONTAINER)
-    with pytest.raises(HostFailed, match="is already allocated to container decade000000; publish another port or stop it"):
-        await ports.take(ID, (tcp(80, 8080, host_ip="", protocol=protocol),), CONTAINER)
+    ports.called = {OTHER: "front"}.__getitem__
+    with pytest.raises(HostFailed, match=r"^cannot start web: .* is taken by container front; publish another"):
+        await ports.take(ID, (tcp(80, 8080, host_ip="", protocol=protocol),), CONTAINER, "start web")
     assert await ports.owners() == {OTHER}
     assert said(await ports.take(ID, (tcp(80, 8080, host_ip="127.0.0.2", protocol=protocol),), CONTAINER)) == [
         f"127.0.0.2:8080->80/{protocol}"
@@ -172,7 +173,7 @@ async def test_a_container_that_has_it_is_named(ports: HostPorts, protocol: str)
 
 
 async def test_one_container_cannot_publish_two_ports_on_one(ports: HostPorts) -> None:
-    with pytest.raises(HostFailed, match=r"port 8080 of 127.0.0.1 is already allocated to container c0ffee000000"):
+    with pytest.raises(HostFailed, match=r"port 8080 of 127.0.0.1 is taken by container c0ffee000000"):
         await ports.take(ID, (tcp(80, 8080), tcp(81, 8080)), CONTAINER)
     assert free(8080)
 
