@@ -185,7 +185,7 @@ async def test_what_runs_and_what_was_made_from_it(both: Both) -> None:
         load -i DIRECTORY/api.tar
         load -i DIRECTORY/old.tar
         load -i DIRECTORY/hides.tar
-        run --rm --network none hides:1 sh -c 'echo /opt/*; for each in hidden dir none; do test -e /opt/$each || echo no $each; done'
+        run --rm --network none hides:1 sh -c 'cd /opt; echo *; for x in hidden dir none; do test -e $x || echo no $x; done'
         rmi hides:1
         import -c 'CMD ["sh"]' DIRECTORY/web.tar flat:1
         import DIRECTORY/web.tar
