@@ -12,7 +12,7 @@ from engine.api import listing, wire
 from engine.api.query import flag, nanoseconds
 from engine.api.reply import Routes, answer, api_version, closing, engine_of, stream
 from engine.core import Engine
-from engine.host.imageconfig import decode_config
+from engine.host.imageconfig import created_text, decode_config
 from engine.model.errors import EngineError
 
 NAMELESS = {"RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
@@ -34,8 +34,10 @@ async def show_all(request: web.Request) -> web.Response:
 
 async def inspect(request: web.Request) -> web.Response:
     """GET /images/{name}/json"""
-    engine = engine_of(request)
-    return answer(wire.image_inspect(await engine.host.images.find(request.match_info["name"]), engine.host.facts))
+    host = engine_of(request).host
+    image = await host.images.find(request.match_info["name"])
+    data = await host.images.config(image.id)
+    return answer(wire.image_inspect(image, decode_config(data), created_text(data), host.facts))
 
 
 async def history(request: web.Request) -> web.Response:

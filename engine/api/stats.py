@@ -72,16 +72,16 @@ def shown(c: Container, now: Reading, before: Reading = NOTHING) -> dict[str, An
     return {
         "read": wire.go_time(now.at),
         "preread": wire.go_time(before.at),
-        "pids_stats": _filled({"current": stats.pids, "limit": stats.pids_limit}),
+        "pids_stats": wire.filled({"current": stats.pids, "limit": stats.pids_limit}),
         "blkio_stats": blkio,
         "num_procs": 0,  # counted on Windows only, as is the next
         "storage_stats": {},
         "cpu_stats": _cpu(now),
         "precpu_stats": _cpu(before),
-        "memory_stats": _filled(memory),
+        "memory_stats": wire.filled(memory),
         "name": f"/{c.name}",
         "id": c.id,
-        **_filled({"networks": networks}),
+        **wire.filled({"networks": networks}),
     }
 
 
@@ -90,15 +90,10 @@ def _cpu(reading: Reading) -> dict[str, Any]:
     usage = {"usage_in_kernelmode": stats.cpu_kernel, "usage_in_usermode": stats.cpu_user}
     throttling = {"periods": stats.periods, "throttled_periods": stats.throttled_periods, "throttled_time": stats.throttled}
     return {
-        "cpu_usage": {"total_usage": stats.cpu, **_filled({"percpu_usage": stats.per_cpu}), **usage},
-        **_filled({"system_cpu_usage": stats.host_cpu, "online_cpus": stats.cpus}),
+        "cpu_usage": {"total_usage": stats.cpu, **wire.filled({"percpu_usage": stats.per_cpu}), **usage},
+        **wire.filled({"system_cpu_usage": stats.host_cpu, "online_cpus": stats.cpus}),
         "throttling_data": throttling,
     }
-
-
-def _filled(values: dict[str, Any]) -> dict[str, Any]:
-    """What Go's `omitempty` leaves of an object."""
-    return {name: value for name, value in values.items() if value}
 
 
 def _plain(counted: Struct) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def _images(engine: Engine, images: Mapping[str, Image]) -> list[wire.Json]:
 
 
 async def _containers(engine: Engine, images: Mapping[str, Image]) -> list[wire.Json]:
-    records, now = tuple(engine.ledger.records.values()), engine.host.clock.now()
+    now = engine.host.clock.now()
+    records = sorted(engine.ledger.records.values(), key=lambda c: c.created, reverse=True)
     found = await asyncio.gather(*(sizes(engine, c, images.get(c.image)) for c in records))
     rows = zip(records, found, strict=True)
     names = links.given_names(engine.ledger.records)

@@ -12,17 +12,19 @@ import msgspec
 
 from engine.api.netwire import network_mode, network_settings, networks, published
 from engine.host import Facts
-from engine.host.imageconfig import History
+from engine.host.imageconfig import History, ImageConfig
 from engine.model.container import NEVER, Container, Probe
 from engine.model.errors import EngineError, Invalid
 from engine.model.image import Image
 from engine.model.interface import LogLine
 from engine.model.network import DEFAULT, HOST_BINDING, ICC, MASQUERADE, MTU, NAME, OPTION, Network, Subnet
+from engine.model.settings import Config
 from engine.model.status import Status
 from engine.spec import references
 from engine.spec.words import human_status
 from engine.spec.written import config as config
 from engine.spec.written import go_time as go_time
+from engine.spec.written import go_written
 
 Json = dict[str, Any]
 
@@ -138,7 +140,7 @@ def layer_directories(store: str, top: str, lower: Iterable[str]) -> Json:
     data = {"LowerDir": below} if below else {}
     for key, name in (("MergedDir", "merged"), ("UpperDir", "diff"), ("WorkDir", "work")):
         data[key] = f"{store}/{top}/{name}"
-    return {"Name": "overlay2", "Data": data}
+    return {"Data": data, "Name": "overlay2"}
 
 
 def container_inspect(c: Container, facts: Facts, links: Iterable[str] = ()) -> Json:
@@ -168,7 +170,7 @@ def container_inspect(c: Container, facts: Facts, links: Iterable[str] = ()) -> 
         "HostConfig": msgspec.to_builtins(c.host_config) | {"Links": list(links) or None},
         "GraphDriver": layer_directories(f"{facts.root}/overlay2", layers.mount_id, (layers.init_id, *layers.lower))
         if layers
-        else {"Name": "overlay2", "Data": None},
+        else {"Data": None, "Name": "overlay2"},
         "Mounts": [],
         "Config": config(c.config),
         "NetworkSettings": network_settings(c, facts),
@@ -196,33 +198,38 @@ def image_summary(image: Image, shared: int = UNKNOWN, containers: int = UNKNOWN
     }
 
 
-def image_inspect(image: Image, facts: Facts) -> Json:
+def image_inspect(image: Image, told: ImageConfig, created: str, facts: Facts) -> Json:
+    """`told`: the image's config; `created`: when it was made, as it stands there."""
     caches = [layer.cache_id for layer in reversed(image.layers)]
-    shown: Json = {
+    return {
         "Id": image.id,
         "RepoTags": list(image.tags),
         "RepoDigests": list(image.digests),
         "Parent": image.parent,
         "Comment": image.comment,
-        "Created": go_time(image.created or NEVER),
-        "Container": "",
-        "ContainerConfig": None,
+        "Created": go_written(created),
+        "Container": told.container,
+        "ContainerConfig": config(told.container_config or Config()),
         "DockerVersion": image.docker_version,
         "Author": image.author,
-        "Config": config(image.config),
+        "Config": config(told.config) if told.config else None,
         "Architecture": image.architecture,
+        **filled({"Variant": image.variant}),
         "Os": image.os,
+        **filled({"OsVersion": told.os_version}),
         "Size": image.size,
         "VirtualSize": image.size,
         "GraphDriver": layer_directories(f"{facts.root}/overlay2", caches[0], caches[1:])
         if caches
-        else {"Name": "overlay2", "Data": None},
+        else {"Data": None, "Name": "overlay2"},
         "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
         "Metadata": {"LastTagTime": go_time(image.tagged or NEVER)},
     }
-    if image.variant:
-        shown["Variant"] = image.variant
-    return shown
+
+
+def filled(values: Json) -> Json:
+    """What Go's `omitempty` leaves of an object."""
+    return {name: value for name, value in values.items() if value}
 
 
 def image_history(image: Image, history: Iterable[History], images: Mapping[str, Image]) -> list[Json]:

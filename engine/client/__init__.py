@@ -115,6 +115,11 @@ class Client(Images, Networks, Files, Sessions):
         """`GET /containers/x/json`; `query`: size."""
         return await self._get(f"/containers/{part(target)}/json", dict[str, Any], **query)
 
+    async def stats(self, target: str) -> dict[str, Any]:
+        """`GET /containers/x/stats`, one look: what was counted by now, and nothing to compare it with."""
+        query = {"stream": "0", "one-shot": "1"}
+        return await self._get(f"/containers/{part(target)}/stats", dict[str, Any], **query)
+
     async def create(self, body: dict[str, Any], name: str = "", platform: str = "") -> Done:
         """`POST /containers/create`. `platform`: what the image must be for. Raises `NotFound` where there is no such image."""
         asked = {"name": name, "platform": platform}

@@ -1,11 +1,17 @@
-"""Files that last: written whole or not at all. Everything here blocks; call it in a thread. Raises `OSError`."""
+"""Files that last: written whole or not at all. Everything here blocks; call it in a thread. Raises `OSError`.
+
+Imports nothing of ours: the unpacker runs isolated.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
+import secrets
 from contextlib import suppress
 
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DEEP = 100
+"""Levels that are gone down with a file descriptor and a frame of the stack for each."""
 TEMPORARY = ".tmp"
 """Ending of a file that is being written. One that is found at start was left by a crash."""
 
@@ -84,9 +90,36 @@ def sync_directory(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Unlink a directory and all below. One that is not there is fine."""
+    """Unlink a directory and all below, however deep that goes. One that is not there is fine."""
     with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        top = os.open(path, DIRECTORY)
+        try:
+            while _empty(top, top, 0):
+                pass
+        finally:
+            os.close(top)
+        os.rmdir(path)
+
+
+def _empty(directory: int, top: int, depth: int) -> bool:
+    """Unlink all in a directory. What lies too deep is moved up into `top`; whether anything was."""
+    moved = False
+    with os.scandir(directory) as found:
+        entries = list(found)
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=directory)
+        elif depth == DEEP:
+            os.rename(entry.name, secrets.token_hex(16), src_dir_fd=directory, dst_dir_fd=top)
+            moved = True
+        else:
+            below = os.open(entry.name, DIRECTORY, dir_fd=directory)
+            try:
+                moved |= _empty(below, top, depth + 1)
+            finally:
+                os.close(below)
+            os.rmdir(entry.name, dir_fd=directory)
+    return moved
 
 
 def remove_file(path: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from engine.model.errors import Invalid
@@ -36,11 +36,15 @@ class ImageConfig(Struct):
     rootfs: _Root
     architecture: str = ""
     os: str = "linux"
+    os_version: str = field(default="", name="os.version")
     variant: str = ""
     created: datetime | None = None
     author: str = ""
     comment: str = ""
     docker_version: str = ""
+    container: str = ""
+    """Id of the container that it was committed from."""
+    container_config: Config | None = None
     config: Config | None = None
     history: tuple[History, ...] | None = None
 
@@ -63,6 +67,15 @@ def decode_config(data: bytes) -> ImageConfig:
     if wrong is not None:
         raise Invalid(f"the image's config names a layer {wrong!r}, which is no sha256 digest")
     return config
+
+
+class _Created(Struct):
+    created: str | None = None
+
+
+def created_text(data: bytes) -> str:
+    """When the image was made, as its config says: to the nanosecond, in its own time zone. Empty where it does not."""
+    return msgspec.json.decode(data, type=_Created).created or ""
 
 
 def image_of(id: str, data: bytes, layer: Callable[[str], ImageLayer], parent: str = "") -> Image:

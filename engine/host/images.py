@@ -132,7 +132,9 @@ class ImageStore:
             finally:
                 await to_the_end(long(self._db.drop_pending, cache_id))  # nothing is pending once it is committed
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
+    async def add_image(
+        self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "", *, named: bool = False
+    ) -> Image:
         await self._ready()
         known = [_as_tag(name) for name in (*tags, *digests)]
         decoded = decode_config(config)
@@ -140,7 +142,7 @@ class ImageStore:
             raise Invalid(f"cannot add the image: max depth exceeded, it has more than {MAX_LAYERS} layers")
         async with self._lock:
             with doing("add the image"):
-                return await to_the_end(self._add(config, known, parent))
+                return await to_the_end(self._add(config, known, parent, named))
 
     async def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:
         with doing(f"give back the layer {chain_id}"):
@@ -172,12 +174,14 @@ class ImageStore:
     def _sized(self, layer: ImageLayer) -> tuple[int, Iterator[bytes]]:
         return tarsplit.tar_size(self._db.split_of(layer.chain_id), layer.diff_id), self._content(layer)
 
-    async def _add(self, config: bytes, known: list[str], parent: str) -> Image:
+    async def _add(self, config: bytes, known: list[str], parent: str, named: bool) -> Image:
         images = self._images
         assert images is not None, "the store is open"
         for chain_id in chain_ids(decode_config(config).diff_ids):
             await long(self._db.read_layer, chain_id)  # before the config is there that stands on it
         id = await long(self._db.write_image, config, parent)
+        if named:
+            await long(self._db.write_tagged, id)
         await self._read_again(id)
         await self._name(dict.fromkeys(known, id))
         return images[id]

@@ -149,14 +149,20 @@ def content_size(diff: str) -> tuple[int, int]:
     """Bytes and number of the files below a directory; several names of one file count once as bytes."""
     size = count = 0
     seen: set[tuple[int, int]] = set()
-    for directory, _, files in os.walk(diff):
-        for name in files:
-            with suppress(FileNotFoundError):  # a running container may delete it meanwhile
-                found = os.lstat(os.path.join(directory, name))
-                count += 1
-                if (found.st_dev, found.st_ino) not in seen:
-                    seen.add((found.st_dev, found.st_ino))
-                    size += found.st_size
+    below = [diff]
+    while below:
+        # A running container may delete it meanwhile, or have gone deeper than a path can say.
+        with suppress(OSError), os.scandir(below.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                    continue
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    count += 1
+                    if (found.st_dev, found.st_ino) not in seen:
+                        seen.add((found.st_dev, found.st_ino))
+                        size += found.st_size
     return size, count
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -78,10 +79,12 @@ class SimulatedImages(Port):
             report(len(data))
         return layer
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
+    async def add_image(
+        self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "", *, named: bool = False
+    ) -> Image:
         id = "sha256:" + hashlib.sha256(config).hexdigest()
         names = [references.parse(name).familiar for name in (*tags, *digests)]
-        self.world.images[id] = image_of(id, config, self._layer, parent)
+        self.world.images[id] = replace(image_of(id, config, self._layer, parent), tagged=datetime.now(UTC) if named else None)
         self.world.image_configs[id] = config
         for name in names:
             self._name(id, name)

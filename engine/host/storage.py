@@ -106,10 +106,12 @@ class Images(Protocol):
         Raises `Invalid`, naming the entry, for what no layer can be; `HostFailed` when it does not fit.
         """
 
-    async def add_image(self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "") -> Image:
+    async def add_image(
+        self, config: bytes, tags: Iterable[str] = (), digests: Iterable[str] = (), parent: str = "", *, named: bool = False
+    ) -> Image:
         """Commit an image whose layers are all there, under these names. Raises `Invalid`, and `NotFound` for a layer.
 
-        `parent`: id of the image that it was made from here.
+        `parent`: id of the image that it was made from here. `named`: the tags are a person's, who gives them now.
         """
 
     def layer_tar(self, chain_id: str) -> AsyncGenerator[bytes, None]:

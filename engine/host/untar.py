@@ -13,9 +13,10 @@ refused. All but 0 with a sentence that names the entry on standard error. It ch
 so that no name and no symlink in the layer can lead out. The whole input is read to its end, whatever follows the archive.
 
 Deletions come as `.wh.<name>` and `.wh..wh..opq` (OCI image-spec, layer.md, "Whiteouts") and become what overlayfs knows: a
-character device 0:0, and the attribute `trusted.overlay.opaque`. They speak of the layers below alone.
+character device 0:0, and the attribute `trusted.overlay.opaque`. They speak of the layers below alone. An archive that brings
+such a device itself deletes with it too, as under dockerd.
 
-Imports nothing of ours but the two modules that read the tar: it runs isolated.
+Imports nothing of ours but three modules that import nothing of ours: it runs isolated.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ import errno
 import os
 import posixpath
 import resource
-import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -32,11 +32,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING or __name__ != "__main__":
     from engine.host import tarreader
+    from engine.host.disk import remove_tree
     from engine.host.tape import CHUNK, Split, Tape
     from engine.host.tarreader import Damaged, Entry, shown
 else:
     sys.path.append(os.path.dirname(__file__))
     import tarreader
+    from disk import remove_tree
     from tape import CHUNK, Split, Tape
     from tarreader import Damaged, shown
 
@@ -45,6 +47,7 @@ T = TypeVar("T")
 REFUSED, TOO_MANY = 200, 201
 MEMORY = 1 << 30
 """Bytes of address space: more than any layer needs, and no more than a host can spare."""
+TOO_MUCH = "it takes more memory than any layer needs"
 NICE = 5
 """Who talks with the engine meanwhile goes first."""
 LOOK = 5000
@@ -88,6 +91,9 @@ class Unpacker:
             raise Refused(f"the archive is damaged{f' after {shown(name)}' if name else ''}: {error}") from error
         except (Refused, TooMany) as error:
             raise type(error)(f"entry {shown(name)}: {error}") from error
+        except MemoryError as error:
+            self._directory_times, self._parents = {}, set()  # or there is none for a sentence
+            raise Refused(f"entry {shown(name)}: {TOO_MUCH}") from error
         except (ValueError, ArithmeticError) as error:  # a number that no file can have, a NUL in a name
             raise Refused(f"entry {shown(name)}: {error}") from error
         except OSError as error:
@@ -108,6 +114,7 @@ class Unpacker:
         elif entry.kind == tarreader.DIRECTORY:
             if path != ".":
                 self._make_directory(path)
+                self._parents.add(path)
             set_attributes(entry, path)
             self._directory_times[path] = entry.time
         elif entry.kind == tarreader.FILE:
@@ -144,11 +151,12 @@ class Unpacker:
         """Directories an archive has no entry for. A symlink to a directory will do: it leads nowhere outside."""
         if directory in self._parents:
             return
-        path = ""
-        for part in directory.split("/"):
-            path = posixpath.join(path, part)
-            if not os.path.isdir(path):
-                self._make_directory(path)
+        path, missing = directory, list[str]()
+        while path and not os.path.isdir(path):  # from below: what is not there is soon told
+            missing.append(path)
+            path = posixpath.dirname(path)
+        for path in reversed(missing):
+            self._make_directory(path)
         self._parents.add(directory)
 
     def _make_directory(self, path: str) -> None:
@@ -231,7 +239,7 @@ def look_for_room() -> None:
 def make_way(path: str) -> None:
     """Remove what an earlier entry left at `path`."""
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        remove_tree(path)
     elif os.path.lexists(path):
         os.unlink(path)
 
@@ -254,6 +262,16 @@ def size(directory: str) -> int:
     return total
 
 
+def measured() -> int:
+    """The layer's size. Raises `Refused` where its directories go deeper than a path can say, by way of symlinks."""
+    try:
+        return size(".")
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise Refused("a directory of it lies deeper than any path is long") from error
+
+
 def main(directory: str, split: int) -> int:
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -268,12 +286,12 @@ def main(directory: str, split: int) -> int:
             tape = Tape(stream, Split(split))
             Unpacker().unpack(tape)
             tape.end()
-        print(size("."))
+        print(measured())
     except (Refused, TooMany) as error:
         print(error, file=sys.stderr)
         return REFUSED if isinstance(error, Refused) else TOO_MANY
     except MemoryError:
-        print("it takes more memory than any layer needs", file=sys.stderr)
+        print(TOO_MUCH, file=sys.stderr)
         return REFUSED
     except OSError as error:
         print(error.strerror, file=sys.stderr)

@@ -81,7 +81,7 @@ class Commits:
                 author=wish.author,
                 now=self._host.clock.now(),
             )
-            image = await images.add_image(data, (name,) if name else (), parent=below.id)
+            image = await images.add_image(data, (name,) if name else (), parent=below.id, named=bool(name))
         if name:
             await self._made(image, "tag", name)
         self._tell(self._ledger.get(id) or c, VERB, comment=wish.comment, imageID=image.id, imageRef=name)

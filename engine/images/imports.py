@@ -69,4 +69,4 @@ class Imports:
                 variant=wish.platform.variant,
                 now=self._host.clock.now(),
             )
-            return await images.add_image(data, (name,) if name else ())
+            return await images.add_image(data, (name,) if name else (), named=bool(name))

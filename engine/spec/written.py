@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,14 @@ def go_time(moment: datetime) -> str:
     """RFC 3339 with the fraction's trailing zeros cut, as Go's `RFC3339Nano` writes it."""
     text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment != NEVER else "0001-01-01T00:00:00"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"
+
+
+def go_written(text: str) -> str:
+    """A time that is written already, as Go reads and writes it again: no digit is lost, but trailing zeros."""
+    if not text:
+        return go_time(NEVER)
+    found = re.sub(r"\.([0-9]*?)0*(?=Z|[+-][0-9:]+$)", lambda match: f".{match[1]}" if match[1] else "", text)
+    return re.sub(r"[+-]00:00$", "Z", found)
 
 
 OMITTED_WHEN_EMPTY = frozenset(

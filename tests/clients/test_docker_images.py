@@ -17,7 +17,7 @@ from tests.bench.peer import Dockerd
 from tests.bench.wire import image as busybox
 from tests.clients.test_docker import Docker, Said
 from tests.conftest import SpawnEngine
-from tests.engine.host.archives import config, digest, entry, saved, tar
+from tests.engine.host.archives import config, digest, entry, layer_of, saved, tar
 from tests.engines import EngineProcess
 from tests.real.test_saved_images import dockerd
 
@@ -34,7 +34,25 @@ PLATFORM = {"architecture": "amd64"}
 WEB = config([BASE, TOP], history=HISTORY, created="2024-01-03T00:00:00Z", **PLATFORM, config={"Labels": {"tier": "front"}})
 API = config([BASE, OTHER], created="2024-02-01T00:00:00Z", **PLATFORM)
 NAMELESS = config([OTHER], created="2024-03-01T00:00:00Z", **PLATFORM)
+OLD = config(
+    [OTHER],
+    created="2024-03-01T01:00:00.123456780+01:00",
+    architecture="amd64",
+    variant="v2",
+    container="7" * 64,
+    container_config={"Cmd": ["/bin/sh", "-c", "#(nop)"], "Env": ["A=b"]},
+    docker_version="1.2.3",
+    author="me",
+    **{"os.version": "10.0"},
+    config={"Cmd": ["sh"], "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5_000_000_000}, "OnBuild": ["RUN x"]},
+)
+SHELL = layer_of(busybox())
+LOW = tar(*(entry(name, b"x", mtime=1) for name in ("opt/hidden", "opt/seen", "opt/dir/below")))
+WHITEOUTS = tar(*(entry(f"opt/{name}", type=tarfile.CHRTYPE, mtime=1) for name in ("hidden", "dir", "none")))
+"""Character devices 0:0, which overlayfs takes for deletions, and so does dockerd."""
 ARCHIVES = {
+    "old": saved([OTHER], ["old:1"], image=OLD),
+    "hides": saved([SHELL, LOW, WHITEOUTS], ["hides:1"], image=config([SHELL, LOW, WHITEOUTS], **PLATFORM)),
     "web": saved([BASE, TOP], ["web:1", "web:2", "other/web:1"], image=WEB),
     "api": saved([BASE, OTHER], ["api:1"], image=API),
     "none": saved([OTHER], None, image=NAMELESS),
@@ -160,17 +178,30 @@ async def test_the_same_words_as_dockerd(both: Both) -> None:
 
 
 async def test_what_runs_and_what_was_made_from_it(both: Both) -> None:
-    both.hidden = "[0-9a-f]{64}"  # of containers and their layers: none is like another
+    # Ids of containers and their layers, where they lie, who made them and when: none is like another.
+    both.hidden = '[0-9a-f]{64}|/[^"]*/overlay2|20[0-9]{2}-[^"]*Z|(?<="DockerVersion": )"(20|0)[^"]*"'
     await both.same("""
         load -i DIRECTORY/bench.tar
         load -i DIRECTORY/api.tar
+        load -i DIRECTORY/old.tar
+        load -i DIRECTORY/hides.tar
+        run --rm --network none hides:1 sh -c 'cd /opt; echo *; for x in hidden dir none; do test -e $x || echo no $x; done'
+        rmi hides:1
+        import -c 'CMD ["sh"]' DIRECTORY/web.tar flat:1
+        import DIRECTORY/web.tar
+        image inspect bench api:1 old:1 flat:1
+        image inspect -f "{{.Created}}x" old:1
+        rmi old:1 flat:1
         run -d --name r1 bench sleep 1000
         rmi bench
         rmi -f 267ba9d3850a
-        run --name r2 --label keep=1 bench sh -c 'echo hello > /file'
+        run --name r2 -h box --label keep=1 bench sh -c 'echo hello > /file'
         commit r2 child
+        image inspect child
         system df
         system df -v --format '{{range .Images}}{{.Repository}} {{.SharedSize}} {{.UniqueSize}} {{.Containers}} {{end}}'
+        system df -v --format '{{range .Containers}}{{.Names}} {{.Image}} {{.Command}} {{.LocalVolumes}} {{.Size}} {{end}}'
+        system df -v --format '{{json .Volumes}} {{json .BuildCache}}'
         image prune -a -f
         rmi -f child
         commit r2 child

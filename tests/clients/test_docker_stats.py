@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,11 @@ async def test_one_look(docker: Docker) -> None:
     )
     await docker.good("run", "-d", "--name", "idle", "busybox", "sleep", "1000")
     await docker.good("create", "--name", "stopped", "busybox", "true")
+    own = (sys.executable, "-m", "tui", "--host", f"unix://{docker.engine.socket}", "stats", "--all", "--no-stream")
+    longshore = await asyncio.create_subprocess_exec(*own, "--format", "json", stdout=asyncio.subprocess.PIPE)
     said = await docker.good("stats", "--all", "--no-stream", "--format", "{{json .}}")
+    out, _ = await longshore.communicate()
+    told: dict[str, Any] = {row["Name"]: row for row in map(json.loads, out.decode().splitlines())}
     rows: dict[str, Any] = {row["Name"]: row for row in map(json.loads, said.splitlines())}
     assert rows.keys() == {"busy", "idle", "stopped"}
     assert 10 < column(rows["busy"]["CPUPerc"]) < 75 and column(rows["idle"]["CPUPerc"]) < 5
@@ -41,6 +46,11 @@ async def test_one_look(docker: Docker) -> None:
     assert column(rows["idle"]["MemPerc"]) < column(rows["busy"]["MemPerc"]) < 100
     assert not rows["idle"]["NetIO"].startswith("--")
     assert rows["stopped"]["CPUPerc"] in ("--", "0.00%")
+    assert told.keys() == rows.keys() and 10 < column(told["busy"]["CPUPerc"]) < 75
+    for name, row in rows.items():
+        same = ("ID", "Name", "PIDs", "BlockIO", *(("MemUsage", "NetIO", "CPUPerc", "MemPerc") if name == "stopped" else ()))
+        assert {key: told[name][key] for key in same} == {key: row[key] for key in same}
+        assert told[name].keys() == row.keys() and told[name]["MemUsage"].split("/")[1] == row["MemUsage"].split("/")[1]
 
 
 async def test_a_stream_goes_on_until_the_reader_goes(docker: Docker) -> None:

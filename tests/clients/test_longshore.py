@@ -33,7 +33,7 @@ class Said(NamedTuple):
 
 
 class Program:
-    """One of the two commands. In what it is told `@` stands for a name of its own."""
+    """One of the two commands. In what it is told `@` stands for a name of its own, which is no hexadecimal digit: those find ids."""
 
     def __init__(self, own: str, engine: EngineProcess, *command: str) -> None:
         self.own, self.engine = own, engine
@@ -103,7 +103,7 @@ async def pair(spawn_engine: SpawnEngine) -> Pair:
     engine = await spawn_engine()
     docker = shutil.which("docker")
     assert docker, "there is no docker command: make test unpacks one below build/"
-    return Pair(Program("d", engine, docker), Program("l", engine, sys.executable, "-m", "tui"))
+    return Pair(Program("k", engine, docker), Program("l", engine, sys.executable, "-m", "tui"))
 
 
 async def test_run_to_the_end(pair: Pair) -> None:
@@ -137,6 +137,11 @@ async def test_run_in_the_background(pair: Pair) -> None:
         "run -d --name @1 busybox sleep 1000",
         "ps -q --no-trunc --filter name=@1 --filter label=tier",
         "create --name @2 --restart on-failure:2 busybox false",
+        "ps -a --filter name=@ --format '{{.Names}} {{.ID}} {{.Image}} {{.Command}} {{json .Labels}}{{.Ports}} {{.Size}}'",
+        "ps -a --filter name=@ --format 'table {{.Names}}\t{{.ID}}\t{{.Image}} {{.State}}'",
+        "inspect --format '{{.State.Running}} {{.Config.Cmd}} {{json .Config.Labels}} {{.State.ExitCode}}' @1 @2",
+        "images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}} {{.Digest}} {{.CreatedSince}} {{.CreatedAt}}'",
+        "network ls --format '{{.Name}} {{.ID}} {{.Driver}} {{.Scope}} {{.IPv6}} {{.Internal}} [{{.Labels}}] {{.CreatedAt}}'",
         "start @2 @1",
         "wait @2",
         "stop -t 0 @1 @2",

@@ -23,6 +23,7 @@ from tui.cli import (  # noqa: F401 - each adds its commands
     prune,
     run,
     sessions,
+    stats,
     transfer,
     why,
 )

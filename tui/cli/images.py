@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +12,24 @@ from engine import logins
 from engine.client import Client
 from engine.model.errors import Invalid, NotFound
 from engine.model.registry import DOCKER_IO, Credentials, registry_of
+from tui.cli import rows
 from tui.cli.group import complain, each, longshore, verb
-from tui.cli.lists import SHORT, as_filters, as_json, filter_option, form_option, say, table
+from tui.cli.lists import (
+    Form,
+    as_filters,
+    as_json,
+    each_option,
+    filter_option,
+    form_option,
+    formatted,
+    inspected,
+    say,
+    table,
+    template_option,
+)
 from tui.cli.progress import show
+from tui.cli.rows import SHORT
+from tui.cli.templates import Template
 from tui.cli.words import familiar
 from tui.view.figures import age, size
 from tui.view.text import clean
@@ -38,7 +52,7 @@ def image() -> None:
 @quiet_ids
 @no_trunc_option
 @filter_option
-@form_option
+@template_option
 @click.argument("name", default="")
 async def images(
     client: Client,
@@ -48,15 +62,19 @@ async def images(
     quiet: bool,
     no_trunc: bool,
     filters: tuple[tuple[str, str], ...],
-    form: str,
+    form: Form,
 ) -> None:
     """List images: all, or those of one NAME[:TAG]."""
     asked = (*filters, ("reference", name)) if name else filters
     found = await client.images_json(all=str(int(every)), filters=as_filters(asked))
     if quiet:
-        say(_id(one["Id"], no_trunc) for one in found)
+        say(short_id(one["Id"], no_trunc) for one in found)
     elif form == "json":
         say(map(as_json, found))
+    elif isinstance(form, Template):
+        now, digests = datetime.now(UTC), digests or form.wants("Digest")
+        told = (row for one in found for row in rows.images(one, now, digests=digests, whole=no_trunc))
+        say(formatted(form, told, rows.IMAGE))
     else:
         titles = ("IMAGE", *(("DIGEST",) if digests else ()), "IMAGE ID", "AGE", "SIZE")
         say(table(titles, [row for one in found for row in _rows(one, digests, no_trunc)]))
@@ -64,7 +82,7 @@ async def images(
 
 def _rows(one: dict[str, Any], digests: bool, whole: bool) -> list[tuple[str, ...]]:
     known = {name.partition("@")[0]: name.partition("@")[2] for name in one["RepoDigests"] or ()}
-    rest = (_id(one["Id"], whole), _age(one["Created"]), size(one["Size"]))
+    rest = (short_id(one["Id"], whole), made_ago(one["Created"]), size(one["Size"]))
     names = one["RepoTags"] or one["RepoDigests"] or ("-",)
     return [(name, *((known.get(_repository(name), "-"),) if digests else ()), *rest) for name in names]
 
@@ -73,12 +91,12 @@ def _repository(name: str) -> str:
     return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
 
 
-def _id(id: str, whole: bool) -> str:
+def short_id(id: str, whole: bool = False) -> str:
     return id if whole else id.removeprefix("sha256:")[:SHORT]
 
 
-def _age(created: int) -> str:
-    return age(datetime.fromtimestamp(created, UTC) if created else None, datetime.now(UTC))
+def made_ago(created: int) -> str:
+    return age(datetime.fromtimestamp(created, UTC) if created > 0 else None, datetime.now(UTC))
 
 
 @verb("history", looks=True)
@@ -90,7 +108,7 @@ async def history(client: Client, name: str, quiet: bool, no_trunc: bool, form: 
     """Show the instructions that an image was made by, newest first."""
     found = await client.image_history(name)
     if quiet:
-        say(_id(one["Id"], no_trunc) for one in found)
+        say(short_id(one["Id"], no_trunc) for one in found)
     elif form == "json":
         say(map(as_json, found))
     else:
@@ -99,7 +117,7 @@ async def history(client: Client, name: str, quiet: bool, no_trunc: bool, form: 
 
 def _layer(one: dict[str, Any], whole: bool) -> tuple[str, ...]:
     made_by = _made_by(one["CreatedBy"], whole)
-    return _id(one["Id"], whole), _age(one["Created"]), made_by, size(one["Size"]), one["Comment"]
+    return short_id(one["Id"], whole), made_ago(one["Created"]), made_by, size(one["Size"]), one["Comment"]
 
 
 def _made_by(text: str, whole: bool) -> str:
@@ -108,8 +126,9 @@ def _made_by(text: str, whole: bool) -> str:
 
 
 @verb("inspect", group=image, looks=True)
+@each_option
 @click.argument("names", nargs=-1, required=True)
-async def inspect(client: Client, names: tuple[str, ...]) -> int:
+async def inspect(client: Client, names: tuple[str, ...], form: Form) -> int:
     """Tell all of images, as a JSON array."""
     found, code = [], 0
     for name in names:
@@ -118,7 +137,7 @@ async def inspect(client: Client, names: tuple[str, ...]) -> int:
         except NotFound as error:
             complain(error)
             code = 1
-    click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    say(inspected(found, form))
     return code
 
 

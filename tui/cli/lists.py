@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,19 +16,40 @@ from engine.client import Client
 from engine.model.errors import Invalid, NotFound
 from engine.model.events import Message
 from engine.model.world import ContainerRow
+from tui.cli import rows
 from tui.cli.group import complain, verb
 from tui.cli.logs import MOMENT
-from tui.cli.options import PAIR
+from tui.cli.options import PAIR, Read
+from tui.cli.rows import SHORT
+from tui.cli.templates import Template, parse
 from tui.ports import brief
 from tui.view.containers import health, note, state
 from tui.view.figures import age
 from tui.view.text import clean, pad
 
-SHORT = 12
-"""Hex digits of a shortened id."""
 COMMAND = 30
 """Characters of a shortened command."""
 
+NARROWEST = 7
+"""Cells of the narrowest column of a table by a template, beside the three before the next; as Docker has it."""
+
+Form = str | Template
+"""`table`, `json`, or a template."""
+
+
+FORM = Read("template", lambda text: text if text in ("table", "json") else parse(text))
+
+template_option = click.option(
+    "--format",
+    "form",
+    type=FORM,
+    default="table",
+    show_default=True,
+    help="json: one object a line; or a template: '{{.ID}} {{.Status}}', 'table {{.ID}}\\t{{.Status}}'.",
+)
+each_option = click.option(
+    "-f", "--format", "form", type=FORM, default="table", help="A template for each: '{{.Id}} {{json .State}}'; or json."
+)
 form_option = click.option(
     "--format",
     "form",
@@ -47,7 +68,7 @@ filter_option = click.option("-f", "--filter", "filters", type=PAIR, multiple=Tr
 @click.option("-l", "--latest", is_flag=True, help="The last one that was made.")
 @click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
 @filter_option
-@form_option
+@template_option
 async def ps(
     client: Client,
     every: bool,
@@ -56,19 +77,23 @@ async def ps(
     latest: bool,
     no_trunc: bool,
     filters: tuple[tuple[str, str], ...],
-    form: str,
+    form: Form,
 ) -> None:
     """List containers."""
     asked = {"all": str(int(every)), "limit": str(1 if latest else last), "filters": as_filters(filters)}
+    if isinstance(form, Template) and form.wants("Size"):
+        asked["size"] = "1"
     told = await client.containers_json(**asked)
     if quiet:
         say(one["Id"] if no_trunc else one["Id"][:SHORT] for one in told)
     elif form == "json":
         say(map(as_json, told))
-    else:
-        rows = {row.id: row for row in await client.containers()}
+    elif isinstance(form, Template):
         now = datetime.now(UTC)
-        lines = [_row(rows[one["Id"]], one["Command"], no_trunc, now) for one in told if one["Id"] in rows]
+        say(formatted(form, (rows.container(one, now, whole=no_trunc) for one in told), rows.CONTAINER))
+    else:
+        there, now = {row.id: row for row in await client.containers()}, datetime.now(UTC)
+        lines = [_row(there[one["Id"]], one["Command"], no_trunc, now) for one in told if one["Id"] in there]
         say(table(("CONTAINER ID", "NAME", "IMAGE", "STATE", "HEALTH", "SINCE", "ADDRESS", "PORTS", "COMMAND", ""), lines))
 
 
@@ -92,8 +117,9 @@ def _row(row: ContainerRow, command: str, whole: bool, now: datetime) -> tuple[s
 
 @verb("inspect", looks=True)
 @click.option("-s", "--size", "sizes", is_flag=True, help="Tell of containers how many bytes their files are.")
+@each_option
 @click.argument("names", nargs=-1, required=True)
-async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
+async def inspect(client: Client, names: tuple[str, ...], sizes: bool, form: Form) -> int:
     """Tell all of containers, images or networks, as a JSON array."""
     found, missing = [], []
     for name in names:
@@ -101,7 +127,7 @@ async def inspect(client: Client, names: tuple[str, ...], sizes: bool) -> int:
             found.append(await _inspect(client, name, sizes))
         except NotFound:
             missing.append(name)
-    click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    say(inspected(found, form))
     for name in missing:
         complain(f"there is no container, no image and no network {name!r}")
     return int(bool(missing))
@@ -164,6 +190,22 @@ def as_filters(given: Iterable[tuple[str, str]]) -> str:
     return json.dumps(lists)
 
 
+def inspected(found: Sequence[Any], form: Form) -> Iterator[str]:
+    """All of some objects as a JSON array; or a line for each, by a template or as JSON."""
+    if isinstance(form, Template):
+        return map(form.fill, found)
+    return map(as_json, found) if form == "json" else iter((json.dumps(found, indent=4, ensure_ascii=False),))
+
+
+def formatted(form: Template, rows: Iterable[Mapping[str, str]], titles: Mapping[str, str]) -> Iterable[str]:
+    """A list by a template. `titles`: by field. Raises `Invalid` for a field that is not among them."""
+    form.check(titles)
+    if not form.table:
+        return map(form.fill, rows)
+    heads, *cells = form.cells(rows, titles)
+    return table(heads, cells, NARROWEST)
+
+
 def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -173,8 +215,8 @@ def say(lines: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns as wide as what is in them, three spaces apart."""
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], least: int = 0) -> list[str]:
+    """Columns as wide as what is in them, and as `least`, three spaces apart."""
     lines = [titles, *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(least, *map(cell_len, column)) for column in zip(*lines, strict=True)]
     return ["   ".join(map(pad, line, widths)).rstrip() for line in lines]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -10,9 +9,23 @@ import click
 
 from engine.client import Client
 from engine.model.errors import EngineError, NotFound
+from tui.cli import rows
 from tui.cli.group import complain, each, longshore, verb
-from tui.cli.lists import SHORT, as_filters, as_json, filter_option, form_option, say, table
+from tui.cli.lists import (
+    Form,
+    as_filters,
+    as_json,
+    each_option,
+    filter_option,
+    formatted,
+    inspected,
+    say,
+    table,
+    template_option,
+)
 from tui.cli.options import MANY, PAIR, PAIRS, SWITCH, Flag, endpoint, flags, settings
+from tui.cli.rows import SHORT
+from tui.cli.templates import Template
 from tui.pairs import ranges
 
 Filters = tuple[tuple[str, str], ...]
@@ -28,14 +41,16 @@ def network() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Only their ids.")
 @click.option("--no-trunc", is_flag=True, help="Shorten nothing.")
 @filter_option
-@form_option
-async def ls(client: Client, quiet: bool, no_trunc: bool, filters: Filters, form: str) -> None:
+@template_option
+async def ls(client: Client, quiet: bool, no_trunc: bool, filters: Filters, form: Form) -> None:
     """List networks."""
     found = sorted(await client.networks_json(filters=as_filters(filters)), key=lambda one: str(one["Name"]))
     if quiet:
         say(one["Id"] if no_trunc else one["Id"][:SHORT] for one in found)
     elif form == "json":
         say(map(as_json, found))
+    elif isinstance(form, Template):
+        say(formatted(form, (rows.network(one, whole=no_trunc) for one in found), rows.NETWORK))
     else:
         say(table(("NETWORK ID", "NAME", "DRIVER", "RANGE", "GATEWAY", ""), (_row(one, no_trunc) for one in found)))
 
@@ -56,8 +71,9 @@ def _row(one: Json, whole: bool) -> tuple[str, ...]:
 
 
 @verb("inspect", group=network, looks=True)
+@each_option
 @click.argument("names", nargs=-1, required=True)
-async def inspect(client: Client, names: tuple[str, ...]) -> int:
+async def inspect(client: Client, names: tuple[str, ...], form: Form) -> int:
     """Tell all of networks, as a JSON array."""
     found, code = [], 0
     for name in names:
@@ -66,7 +82,7 @@ async def inspect(client: Client, names: tuple[str, ...]) -> int:
         except EngineError as error:
             complain(error)
             code = 1
-    click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    say(inspected(found, form))
     return code
 
 

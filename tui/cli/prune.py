@@ -11,10 +11,13 @@ import click
 from engine.client import Client
 from engine.model.errors import Invalid
 from tui.cli.group import longshore, verb
-from tui.cli.images import image
+from tui.cli.images import image, made_ago, short_id
 from tui.cli.lists import as_json, form_option, say, table
 from tui.cli.options import PAIR
 from tui.view.figures import size
+
+IMAGES = ("IMAGE", "IMAGE ID", "AGE", "SIZE", "SHARED", "UNIQUE", "CONTAINERS")
+CONTAINERS = ("CONTAINER ID", "NAME", "IMAGE", "STATE", "AGE", "SIZE")
 
 Filters = tuple[tuple[str, str], ...]
 
@@ -64,14 +67,19 @@ async def system_prune(client: Client, every: bool, force: bool, filters: Filter
 
 
 @verb("df", group=system, looks=True)
+@click.option("-v", "--verbose", is_flag=True, help="Each image and each container.")
 @form_option
-async def df(client: Client, form: str) -> None:
+async def df(client: Client, form: str, verbose: bool) -> None:
     """Tell how much disk images and containers take, and how much of it `prune` could give back."""
     used = await client.disk_usage()
+    images, containers = used["Images"] or (), used["Containers"] or ()
     if form == "json":
         say((as_json(used),))
         return
-    images, containers = used["Images"] or (), used["Containers"] or ()
+    if verbose:
+        say(("Images space usage:", "", *table(IMAGES, map(_image, images)), ""))
+        say(("Containers space usage:", "", *table(CONTAINERS, map(_container, containers))))
+        return
     idle = [one for one in containers if one["State"] not in ("running", "paused", "restarting")]
     unused = [one for one in images if not one["Containers"]]
     rows = (
@@ -84,6 +92,18 @@ async def df(client: Client, form: str) -> None:
 def _row(name: str, there: Any, idle: int, taken: int, free: int) -> tuple[str, ...]:
     share = f" ({100 * free // taken}%)" if taken else ""
     return name, str(len(there)), str(len(there) - idle), size(taken), size(free) + share
+
+
+def _image(one: dict[str, Any]) -> tuple[str, ...]:
+    names = ", ".join(one["RepoTags"] or one["RepoDigests"] or ("-",))
+    shared = max(0, one["SharedSize"])
+    sizes = (size(count) for count in (one["Size"], shared, one["Size"] - shared))
+    return names, short_id(one["Id"]), made_ago(one["Created"]), *sizes, str(one["Containers"])
+
+
+def _container(one: dict[str, Any]) -> tuple[str, ...]:
+    names = ", ".join(name.removeprefix("/") for name in one["Names"])
+    return short_id(one["Id"]), names, one["Image"], one["State"], made_ago(one["Created"]), size(one.get("SizeRw") or 0)
 
 
 def _written(containers: Iterable[dict[str, Any]]) -> int:

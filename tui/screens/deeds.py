@@ -295,9 +295,7 @@ class Deeds(Screen[None]):
         return True
 
     @work(group="deeds")
-    async def perform(
-        self, verb: Verb, row: ContainerRow | None, params: Params = NO_PARAMS, back: Params = NO_PARAMS
-    ) -> None:
+    async def perform(self, verb: Verb, row: ContainerRow | None, params: Params = NO_PARAMS, back: Params = NO_PARAMS) -> None:
         """Ask the engine, and say how it went. `back`: what undo needs to know."""
         done = await self.longshore.perform(verb, row, params, back)
         if done and verb is Verb.CREATE:

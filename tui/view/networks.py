@@ -189,9 +189,7 @@ def _built_in(row: Row) -> list[Span]:
     return [Span(row.network.name, "strong"), Span(_ABOUT.get(row.network.name, "no bridge"), "dim"), Span(users, "dim")]
 
 
-def _cable(
-    scene: Scene, row: Row, container: ContainerRow, wire: WireRow, columns: Layout, selected: str, width: int
-) -> Line:
+def _cable(scene: Scene, row: Row, container: ContainerRow, wire: WireRow, columns: Layout, selected: str, width: int) -> Line:
     lead = Span("└ " if row.last else "├ ", "dim")
     name_tone = "strong" if container.id == selected else ""
     if trouble := _trouble(row.network, container, wire):

@@ -1,12 +1,12 @@
 """Registries over HTTP (OCI distribution-spec): the port `Registry`.
 
-    places       where a registry is: mirrors, insecure ones, proxies
-    auth         the answer to a registry's challenge
-    client       one request, with redirects and errors
-    manifest     what comes as a manifest, checked
-    parts        blobs on their way in, kept across cuts
-    repository   all of it for one repository
-    learned      which layer is where already
+places       where a registry is: mirrors, insecure ones, proxies
+auth         the answer to a registry's challenge
+client       one request, with redirects and errors
+manifest     what comes as a manifest, checked
+parts        blobs on their way in, kept across cuts
+repository   all of it for one repository
+learned      which layer is where already
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Login:
         if challenge.scheme == "bearer":
             await self._ask_for_token(challenge)
         elif self.credentials.username:
-            self._header, self._ends = _basic(self.credentials), float("inf")
+            self._header, self._ends = basic(self.credentials), float("inf")
 
     async def _ask_for_token(self, challenge: Challenge) -> None:
         realm = URL(challenge.parameters.get("realm", ""))
@@ -111,7 +111,7 @@ class Login:
             status, body = await self._fetch("POST", realm, {}, form)
         else:
             query = [*(("scope", scope) for scope in self.scopes), *([("service", service)] if service else [])]
-            headers = {"Authorization": _basic(self.credentials)} if self.credentials.username else {}
+            headers = {"Authorization": basic(self.credentials)} if self.credentials.username else {}
             status, body = await self._fetch("GET", realm.extend_query(query), headers, None)
         if status in (401, 403):
             raise Unauthorized("unauthorized: incorrect username or password", "log in with docker login")
@@ -127,5 +127,6 @@ class Login:
         self._ends = time.monotonic() + max((token.expires_in or LIFETIME) - EARLY, 0)
 
 
-def _basic(credentials: Credentials) -> str:
+def basic(credentials: Credentials) -> str:
+    """A name and a password as a header says them (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()

@@ -14,7 +14,7 @@ from yarl import URL
 
 from engine import __version__
 from engine.host.distribution import Credentials
-from engine.host.registry.auth import Login
+from engine.host.registry.auth import Login, basic
 from engine.host.registry.places import Place, proxy_for
 from engine.model.errors import EngineError, Forbidden, Invalid, NotFound, Unauthorized, Unavailable
 
@@ -104,15 +104,16 @@ class Endpoint:
         with speaking_with(url):
             for _ in range(MAX_HOPS):
                 proxy = proxy_for(url)
+                admitted = _to_proxy(proxy)
                 async with self._session.request(
                     method,
                     url,
-                    headers=headers,
+                    headers=headers | admitted if url.scheme == "http" else headers,  # behind TLS the proxy reads no header
                     data=body() if body else None,
                     ssl=self.place.verify,  # the system's authorities, or those of SSL_CERT_FILE
                     allow_redirects=False,
                     proxy=proxy and proxy.with_user(None),
-                    proxy_auth=aiohttp.BasicAuth(proxy.user, proxy.password or "") if proxy and proxy.user else None,
+                    proxy_headers=admitted or None,
                 ) as answer:
                     place = answer.headers.get("Location")
                     if answer.status not in (301, 302, 303, 307, 308) or not place or body:
@@ -155,6 +156,13 @@ class Endpoint:
                 raise Invalid(said)
             case _:
                 raise EngineError(said)
+
+
+def _to_proxy(proxy: URL | None) -> dict[str, str]:
+    """What a proxy is told of who we are, where its address says so."""
+    if not proxy or not proxy.user:
+        return {}
+    return {"Proxy-Authorization": basic(Credentials(username=proxy.user, password=proxy.password or ""))}
 
 
 async def bounded(answer: aiohttp.ClientResponse, most: int) -> bytes:

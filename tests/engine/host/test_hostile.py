@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
+from engine.host import Facts, unpack
+from engine.host.disk import remove_tree
+from engine.host.images import ImageStore
 from engine.host.tarreader import LARGEST_HEADER
+from engine.host.unpack import UNTAR
 from engine.host.untar import REFUSED
-from tests.engine.host.archives import entry, tar
+from engine.model.errors import Invalid
+from tests.engine.host.archives import entry, saved, tar
+from tests.engine.host.test_layers import directories, load, store
 from tests.engine.host.test_untar import untar
+
+__all__ = ["store"]
 
 BLOCK = 512
 FILE, LINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
@@ -42,9 +50,9 @@ def padded(data: bytes) -> bytes:
 
 
 def record(key: str, value: str) -> bytes:
-    text = f" {key}={value}\n"
+    text = f" {key}={value}\n".encode()
     length = len(text) + len(str(len(text)))
-    return f"{length if len(str(length)) + len(text) == length else length + 1}{text}".encode()
+    return b"%d%b" % (length if len(str(length)) + len(text) == length else length + 1, text)
 
 
 def pax(records: bytes, then: bytes = b"", size: int | None = None) -> bytes:
@@ -221,6 +229,75 @@ def test_what_points_out_stays_inside(around: Around) -> None:
     assert (own / "round/trip").read_text() + (own / "pipe").read_text() + (own / "null").read_text() == "467"
     assert (own / "hard").is_symlink() and (own / "set-id").lstat().st_uid == 5
     assert os.getxattr(own, "trusted.overlay.opaque") == b"y" and own.stat().st_uid == 7
+
+
+def test_a_deep_tree_is_kept_and_gives_way(around: Around) -> None:
+    deep = pax(record("path", "a/" * 1100 + "f"), block(size=b""))
+    assert (untar(around.layer, deep + padded(b"")).returncode, os.listdir(around.layer)) == (0, ["a"])
+    done = untar(around.layer, deep + tar(entry("a", b"in its place")))
+    assert (done.returncode, done.stderr) == (0, b"") and (around.layer / "a").read_text() == "in its place"
+
+
+def test_deeper_than_any_path_is_long(around: Around) -> None:
+    far = "/".join(["d" * 250] * 15)
+    link = pax(record("path", "near") + record("linkpath", far), block(kind=SYMLINK, size=b""))
+    done = untar(around.layer, pax(record("path", f"{far}/f"), block(size=b"")) + link + pax(record("path", f"near/{far}/f")))
+    assert (done.returncode, done.stderr) == (REFUSED, b"a directory of it lies deeper than any path is long\n")
+    remove_tree(str(around.layer))
+    assert not around.layer.exists()
+
+
+LIMITED = f"""
+import resource, runpy, sys
+limit = resource.setrlimit
+def less(which, _):
+    have = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    limit(which, (have + (24 << 20), have + (24 << 20)))
+resource.setrlimit = less
+runpy.run_path({UNTAR!r}, run_name="__main__")
+"""
+"""The unpacker itself, but for a gigabyte it gets 24 MB more than it has: those are full in a second, not in half a minute."""
+
+
+def one_directory_by_many_names(count: int) -> bytes:
+    """By way of two links that lead nowhere else, 3 kB of name each time and four bytes in memory for a character."""
+    links = [f"{way}\U0001f6a2" + "s" * 240 for way in "01"]
+    made = [pax(record("path", name), block(kind=SYMLINK, link=b".", size=b"")) for name in links]
+    for number in range(count):
+        name = "/".join(links[number >> bit & 1] for bit in range(12))
+        made.append(pax(record("path", f"{name}/d"), block(kind=DIRECTORY, size=b"")))
+    return b"".join(made)
+
+
+def peak() -> int:
+    """The most memory that this process has had since it was reset, in bytes (proc(5), `VmHWM`)."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+
+async def test_a_layer_that_takes_too_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes it is the child: it reaches its limit, and the engine has none of it."""
+    image = saved([one_directory_by_many_names(1500)], ["x:1"])
+    store = ImageStore(Facts(root=str(tmp_path / "root")))
+    await store.load_all()
+    (tmp_path / "limited.py").write_text(LIMITED)
+    with monkeypatch.context() as limited:
+        limited.setattr(unpack, "UNTAR", str(tmp_path / "limited.py"))
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): begin to measure anew
+        before = peak()
+        with pytest.raises(Invalid, match=r"the layer 0/layer.tar: entry '[01].*: it takes more memory than any layer needs"):
+            await load(store, image)
+        assert peak() - before < 16 << 20
+    assert not await store.load_all() and not directories(tmp_path / "root")
+    await load(store, image)  # with the gigabyte it fits: nothing else was wrong with it
+    assert len(directories(tmp_path / "root")) == 1
+
+
+async def test_nothing_is_left_of_a_deep_tree(store: ImageStore, tmp_path: Path) -> None:
+    layer = pax(record("path", "a/" * 1200 + "f"), block(size=b"")) + tar(entry("../up", b"x"))
+    with pytest.raises(Invalid, match="leads out of the layer"):
+        await load(store, saved([layer], ["x:1"]))
+    assert not directories(tmp_path)
 
 
 def test_a_hundred_thousand_entries(around: Around) -> None:

@@ -10,13 +10,32 @@ from pathlib import Path
 import pytest
 
 from engine.host import Facts, Forgotten
+from engine.host.disk import remove_tree
 from engine.host.images import ImageStore
+from engine.host.layers import content_size
 from engine.model.errors import Conflict, HostFailed, NotFound
 from engine.model.image import Image
 from tests.engine.host.archives import digest, saved
 from tests.engine.host.test_layers import BASE, OTHER, TOP, add, directories, load, removed, store, whole
 
 __all__ = ["store"]
+
+
+def test_a_tree_deeper_than_a_path_can_say(tmp_path: Path) -> None:
+    """As any container may make one: it is counted as far as paths reach, and removed."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/file").write_text("12345")
+    here = os.open(tmp_path / "deep", os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    assert content_size(str(tmp_path / "deep")) == (5, 1)
+    remove_tree(str(tmp_path / "deep"))
+    assert not os.listdir(tmp_path)
 
 
 async def test_what_nobody_holds_goes_when_the_last_keeper_leaves(store: ImageStore, tmp_path: Path) -> None:

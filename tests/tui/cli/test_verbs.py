@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.client import Client
-from engine.model.errors import NotBuilt, NotFound
+from engine.model.errors import NotBuilt, NotFound, Unavailable
 from engine.model.interface import Done
 from engine.model.registry import Credentials
 from engine.model.status import Status
@@ -19,6 +20,7 @@ from tests.engine.api.conftest import Served
 from tests.tui.cli.conftest import Typed
 from tests.tui.commands import begin, longshore
 from tui.cli import run as running
+from tui.cli import stats
 
 
 async def status(served: Served, name: str) -> Status:
@@ -87,6 +89,14 @@ async def test_containers_are_listed(typed: Typed, served: Served) -> None:
     assert (await typed("ps", "-lq")).out.split() == (await typed("ps", "-n", "1", "-q")).out.split() == [second[:12]]
     (line,) = (await typed("ps", "--format", "json", "-f", "label=x=y")).out.splitlines()
     assert json.loads(line)["Id"] == second
+    listed = await typed("ps", "-a", "--format", "{{.Names}} {{.ID}} {{.Networks}} {{.RunningFor}}{{.Ports}}")
+    assert re.fullmatch(rf"second {second[:12]} bridge .* second.* ago\nfirst {first[:12]} bridge .* ago\n", listed.out)
+    listed = await typed("ps", "--no-trunc", "--format", r"table {{.Names}}\t{{.Labels}} {{.Command}}")
+    assert listed.out == "NAMES     LABELS COMMAND\nsecond    x=y \"sh -c 'a command that is too long to be shown'\"\n"
+    refused = await typed("ps", "--format", "{{.Nope}}")
+    assert refused.code == 1 and "there is no field .Nope in this list; take of ID, Names" in refused.err
+    refused = await typed("ps", "--format", "{{range .Names}}")
+    assert refused.code == 125 and "{{range .Names}} is not known here" in refused.err
     refused = await typed("ps", "-f", "nonsense=1")
     assert refused.code == 1 and "nonsense" in refused.err
     refused = await typed("ps", "-f", "status")
@@ -100,9 +110,91 @@ async def test_images_and_inspect(typed: Typed, served: Served) -> None:
     assert json.loads((await typed("images", "--format", "json")).out)["Id"] == image
     assert (await typed("images", "-q", "busybox")).out == (await typed("image", "ls", "-q")).out != ""
     assert (await typed("images", "-q", "other")).out == ""
+    assert (
+        await typed("images", "--format", "{{.Repository}} {{.Tag}} sha256:{{.ID}}")
+    ).out == f"busybox latest {image[:19]}\n"
+    said = await typed("inspect", "-f", "{{.Name}} {{.State.Running}} {{json .State.Pid}}", "web", "nobody")
+    assert (said.code, said.out) == (1, "/web false 0\n")
+    assert (await typed("image", "inspect", "-f", "{{.ID}}", "busybox")).out == f"{image}\n"
+    assert (await typed("network", "inspect", "-f", "{{.Name}} {{.Internal}}", "none")).out == "none false\n"
+    assert (await typed("network", "ls", "--format", "{{.Name}} {{.Driver}}")).out == "bridge bridge\nhost host\nnone null\n"
     said = await typed("inspect", "web", "busybox", "nobody")
     assert [one["Id"] for one in json.loads(said.out)] == [id, image]
     assert (said.code, said.err) == (1, "longshore: there is no container, no image and no network 'nobody'\n")
+
+
+async def test_stats(typed: Typed, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "SECONDS", 0.01)
+    for name in ("one", "two", "off"):
+        await served.create(name)
+    for name in ("one", "two"):
+        await served.engine.do("start", name)
+    shown = (await typed("stats", "--no-stream")).out.splitlines()
+    assert shown[0].split("   ")[0] == "CONTAINER ID" and [line.split()[1] for line in shown[1:]] == ["two", "one"]
+    rows = [json.loads(line) for line in (await typed("stats", "-a", "--no-stream", "--format", "json")).out.splitlines()]
+    assert [row["Name"] for row in rows] == ["off", "two", "one"] and rows[0]["MemUsage"] == "0B / 0B"
+    assert (await typed("stats", "--no-stream", "--format", "{{.Container}} {{.PIDs}}", "off", "one")).out.startswith(
+        "off 0\none "
+    )
+    said = await typed("stats", "--no-stream", "one", "nobody")
+    assert (said.code, said.out, said.err) == (1, "", "longshore: No such container: nobody\n")
+    assert (await typed("stats", "--no-stream", "--format", "{{.Nope}}")).code == 1
+
+
+async def test_stats_go_on_and_leave_out_what_has_gone(typed: Typed, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One goes after each look, then the engine."""
+    await served.create("one")
+    await served.engine.do("start", "one")
+    await served.create("two")
+    await served.engine.do("start", "two")
+    look, names, loop = stats._look, ["two", "one"], asyncio.get_running_loop()
+
+    async def after(*asked: Any) -> dict[str, Any]:
+        found = await look(*asked)
+        if not names:
+            raise Unavailable("enough")
+        work = served.engine.do("remove", names.pop(0), {"force": True})
+        asyncio.run_coroutine_threadsafe(work, loop).result(10)
+        return found
+
+    monkeypatch.setattr(stats, "SECONDS", 0)
+    monkeypatch.setattr(stats, "_look", after)
+    said = await typed("stats", "--format", "{{.Name}} {{.CPUPerc}}")
+    assert (said.code, said.out, said.err) == (1, "two --\none --\none 0.00%\n", "longshore: enough\n")
+
+
+def test_figures_of_two_looks() -> None:
+    v1 = {"usage": 100, "limit": 400, "stats": {"total_inactive_file": 20, "inactive_file": 1}}
+    assert stats.used_memory(v1) == 80 and stats.used_memory({"usage": 10, "stats": {"inactive_file": 20}}) == 10
+    before = {"cpu_usage": {"total_usage": 100}, "system_cpu_usage": 1000, "online_cpus": 4}
+    now = {"cpu_usage": {"total_usage": 150}, "system_cpu_usage": 1400, "online_cpus": 4}
+    assert stats.cpu(now, before) == 50.0 and stats.cpu(before, now) == stats.cpu(before, before) == 0.0
+    look: dict[str, Any] = {
+        "id": "7" * 64,
+        "name": "/web",
+        "cpu_stats": now,
+        "memory_stats": v1,
+        "pids_stats": {"current": 3},
+        "networks": {"eth0": {"rx_bytes": 1500, "tx_bytes": 1}, "eth1": {"rx_bytes": 500, "tx_bytes": 0}},
+        "blkio_stats": {
+            "io_service_bytes_recursive": [
+                {"op": "Read", "value": 5},
+                {"op": "write", "value": 7},
+                {"op": "Total", "value": 12},
+            ]
+        },
+    }
+    shown = stats.row("web", look, look | {"cpu_stats": before})
+    assert list(shown.values()) == ["web", "7" * 12, "web", "50.00%", "80B / 400B", "20.00%", "2kB / 1B", "5B / 7B", "3"]
+    assert list(shown) == list(stats.TITLES) and stats.row("web", look, None)["CPUPerc"] == "--"
+
+
+async def test_what_the_disk_holds(typed: Typed, served: Served) -> None:
+    await served.create("web")
+    shown = (await typed("system", "df", "-v")).out
+    images, containers = shown.split("Containers space usage:")
+    assert "IMAGE ID" in images and re.search(r"busybox:latest .* 1\n", images)
+    assert re.search(r"web +busybox +created +<1 m +0 B\n", containers)
 
 
 async def test_events_of_the_past(typed: Typed, served: Served) -> None:

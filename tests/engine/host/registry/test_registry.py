@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -213,6 +214,27 @@ async def test_a_proxy_of_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
         assert proxy.asked[-1].headers["Host"] == "192.0.2.1"
         assert proxy.asked[-1].headers["Proxy-Authorization"] == "Basic bWU6d29yZA=="
         await port.close()
+
+
+async def test_a_proxy_for_tls_is_told_and_the_registry_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Who are you?\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://me:word@127.0.0.1:{port}")
+        registries = opened(tmp_path)
+        monkeypatch.setattr("engine.host.registry.repository.BACKOFF", ())
+        with pytest.raises(Unavailable, match="407") as refused:
+            await repository(registries, "registry.invalid").tags()
+        await registries.close()
+    assert heads[0].startswith(b"CONNECT registry.invalid:443 ") and b"Proxy-Authorization: Basic bWU6d29yZA==" in heads[0]
+    assert "word" not in str(refused.value)
 
 
 async def test_nobody_there(registries: Registries) -> None:
