@@ -33,7 +33,7 @@ class Said(NamedTuple):
 
 
 class Program:
-    """One of the two commands. In what it is told `@` stands for a name of its own, which is no hexadecimal digit: those find ids."""
+    """One of the two commands. In what it is told `@` is a name of its own: no hexadecimal digit, or it is an id too."""
 
     def __init__(self, own: str, engine: EngineProcess, *command: str) -> None:
         self.own, self.engine = own, engine
