@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.clients.test_longshore import Pair, Program, Said, pair  # noqa: F401 - a fixture
 
-OWN = {"d": "201", "l": "202"}
+OWN = {"k": "201", "l": "202"}
 CHATTER = re.compile(r"^exit status 1$\n?", re.MULTILINE)
 """What newer docker commands add."""
 
@@ -58,7 +58,7 @@ async def test_networks_from_create_to_prune(pair: Pair) -> None:  # noqa: F811
         assert (await program("network create @4")).code == 0
     # What one prunes goes for both.
     pruned = await pair.longshore("network prune -f")
-    assert sorted(pruned.out.splitlines()) == ["@4", "Deleted Networks:", "d4"]
+    assert sorted(pruned.out.splitlines()) == ["@4", "Deleted Networks:", "k4"]
     assert (await pair.longshore("network prune -f")) == Said(0, "", "")
 
 
