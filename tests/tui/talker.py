@@ -37,7 +37,8 @@ async def main(path: str, *how: str) -> Ended:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell has those that it starts in the background ignore it
+    for number in (signal.SIGHUP, signal.SIGQUIT):  # ignored by what nohup(1), or a shell, has started in the background
+        signal.signal(number, signal.SIG_DFL)
     try:
         ended = asyncio.run(main(*sys.argv[1:]))
     except BrokenPipeError:
