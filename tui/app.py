@@ -108,6 +108,8 @@ class LongshoreApp(App[None]):
         return self._held or self.scene
 
     def _delivered(self, delivery: Delivery) -> None:
+        if not self.is_running:
+            return  # the screens are being taken down
         old, host = self._latest(), delivery.world.host
         first = old.world.host != host and not self._cpu
         changed = old.world.host is not host

@@ -17,6 +17,7 @@ from tests.tui.made import BEGAN, BRIDGE, row, sampled
 from tests.tui.piloting import SMALL, WIDE, choose, chosen, dashboard, main, on_screen, seen, settled, until
 from tests.tui.scripted import ScriptedEngine
 from tui.app import LongshoreApp
+from tui.feed import Delivery
 from tui.screens.dialogs import Confirm, Menu, NewContainer
 from tui.screens.help import Help
 from tui.view.figures import Meter
@@ -240,6 +241,26 @@ async def test_esc_never_quits_and_q_does(engine: ScriptedEngine) -> None:
         assert app.is_running and app._exit is False
         await pilot.press("q")
         assert app._exit is True
+
+
+async def test_what_the_engine_tells_while_the_dashboard_goes_is_nobodys(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    async with dashboard(engine) as (app, _pilot):
+        screen, close = main(app), app._close_all
+
+        async def closing() -> None:
+            await app._prune(screen)
+            scene = app.scene
+            app._delivered(
+                Delivery(world=scene.world, meters=scene.meters, link=scene.link, touched=frozenset({screen.selected}))
+            )
+            told.append(screen.selected)
+            await close()
+
+        monkeypatch.setattr(app, "_close_all", closing)
+    assert told
 
 
 async def test_help_and_palette_open_and_close(engine: ScriptedEngine) -> None:
