@@ -20,6 +20,7 @@ from engine.model.errors import NotFound
 from engine.model.status import Status
 from tests.conftest import SpawnEngine
 from tests.engines import EngineProcess
+from tests.leftovers import sysctls
 from tests.real.watching import POLITE, run, until, watching
 
 pytestmark = pytest.mark.timeout(300)
@@ -192,8 +193,8 @@ def containerd(place: EngineProcess) -> psutil.Process:
     raise AssertionError("there is no containerd")
 
 
-def pull_the_plug(place: EngineProcess) -> None:
-    """What a reboot leaves: disks. No process, no mount, no interface, and an empty /run."""
+def pull_the_plug(place: EngineProcess, switches: dict[str, str]) -> None:
+    """What a reboot leaves: disks. No process, mount, interface or table, empty /run, and `switches` as they are at first."""
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or ())
         if place.run in line and process.pid != os.getpid():
@@ -208,11 +209,15 @@ def pull_the_plug(place: EngineProcess) -> None:
         # A cable goes with its namespace, sooner or later.
         subprocess.run(["ip", "link", "delete", link], check=False, capture_output=True)
     subprocess.run(["ip", "link", "delete", place.bridge], check=True)
-    subprocess.run(["nft", "delete", "table", "inet", place.bridge], check=False, capture_output=True)
+    subprocess.run(["nft", "delete", "table", "inet", f"longshore-{place.bridge}"], check=True)
+    for switch, value in switches.items():
+        if Path(switch).exists() and Path(switch).read_text().strip() != value:
+            Path(switch).write_text(value)
     shutil.rmtree(place.run)
 
 
 async def test_after_a_reboot_the_world_is_right(spawn_engine: SpawnEngine) -> None:
+    switches = sysctls()
     place = await spawn_engine()
     policy = {"HostConfig": {"RestartPolicy": {"Name": "always"}}}
     async with place.client() as client:
@@ -225,7 +230,7 @@ async def test_after_a_reboot_the_world_is_right(spawn_engine: SpawnEngine) -> N
         await run(client, "stopped", {**POLITE, "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}})
         await client.do("stop", "stopped")
     await place.kill9()
-    await asyncio.to_thread(pull_the_plug, place)
+    await asyncio.to_thread(pull_the_plug, place, switches)
     await place.start()
     async with place.client() as client, watching(client) as screen:
         for name in ("web", "frozen"):
