@@ -23,7 +23,8 @@ from typing import Any
 import psutil
 
 from engine.client import Client
-from engine.model.errors import AlreadySo, Conflict, EngineError, NotFound, Unavailable
+from engine.host.tools import ask
+from engine.model.errors import AlreadySo, Conflict, EngineError, Forbidden, NotFound, Unavailable
 from engine.model.status import Status
 from tests.engines import EngineProcess
 from tests.leftovers import MARK
@@ -44,7 +45,19 @@ TALKER: dict[str, Any] = {
     "HostConfig": {"RestartPolicy": {"Name": "always"}},
     "Healthcheck": {"Test": ["CMD", "true"], "Interval": 20 * 10**9},
 }
-PASSING: dict[str, Any] = {"Image": "busybox", "Cmd": ["sh", "-c", "echo ahoy; trap 'exit 0' TERM; sleep 1000 & wait"]}
+NETWORK = "passage"
+PASSING: dict[str, Any] = {
+    "Image": "busybox",
+    "Cmd": ["sh", "-c", "echo ahoy; trap 'exit 0' TERM; sleep 1000 & wait"],
+    "ExposedPorts": {"80/tcp": {}},
+    "HostConfig": {"NetworkMode": NETWORK, "PortBindings": {"80/tcp": [{"HostPort": ""}]}},
+}
+HAD = {"unpause": "not paused", "disconnect": "not connected"}
+"""What is said where it is so already, with Docker's status of 500."""
+LIFE: tuple[tuple[str, dict[str, Any]], ...] = (
+    *(("start", {}), ("connect", {"network": "bridge"}), ("pause", {}), ("unpause", {}), ("restart", {"t": 1})),
+    *(("disconnect", {"network": NETWORK}), ("stop", {"t": 1})),
+)
 
 
 class Soak:
@@ -64,13 +77,13 @@ class Soak:
             try:
                 await client.do(verb, name if verb != "create" else "", params or {})
                 return
-            except (AlreadySo, NotFound, Conflict):
+            except (AlreadySo, NotFound, Conflict, Forbidden):
                 return  # an engine that was killed had done it
             except Unavailable:
                 self.done["retried while away"] += 1
             except EngineError as error:
-                if verb == "unpause" and "not paused" in error.message:
-                    return  # it was killed meanwhile; Docker's status for that is 500
+                if verb in HAD and HAD[verb] in error.message:
+                    return  # it was killed meanwhile, or an engine that was killed had done it
                 # A shim or containerd that dies in the middle of it: said in a sentence, and tried again.
                 self.done["failed and retried"] += 1
                 print(f"\n{verb} {name}: {error}", file=sys.stderr)
@@ -78,6 +91,7 @@ class Soak:
 
     async def begin(self) -> None:
         async with self.place.client() as client:
+            await client.do("create_network", "", {"body": {"Name": NETWORK}})
             for name in self.names:
                 await client.do("create", "", {"name": name, "body": TALKER})
                 await client.do("start", name)
@@ -89,8 +103,8 @@ class Soak:
             while not self.over:
                 name = f"passing-{worker}-{self.done['lives']}"
                 await self.insist(client, "create", name, {"name": name, "body": PASSING})
-                for verb in ("start", "pause", "unpause", "restart", "stop"):
-                    await self.insist(client, verb, name, {"t": 1} if verb in ("restart", "stop") else None)
+                for verb, params in LIFE:
+                    await self.insist(client, verb, name, params)
                 await self.insist(client, "rename", name, {"name": f"{name}-old"})
                 for left in (name, f"{name}-old"):
                     await self.insist(client, "remove", left, {"force": True})
@@ -173,8 +187,12 @@ class Soak:
             for name in self.names:
                 await self.insist(client, "remove", name, {"force": True})
             left = [row.name for row in await client.containers()]
-        if left:
-            sys.exit(f"not removed: {left}")
+            networks = [network["Id"][:12] for network in await client.networks_json()]
+        cables = [str(port) for id in networks for port in Path("/sys/class/net").glob(f"br-{id}/brif/*")]
+        rules = await ask("nft", "list", "table", "inet", f"longshore-{self.place.bridge}")
+        owners = re.findall(r'comment "[0-9a-f]{64}"', rules[1])
+        if left or cables or owners:
+            sys.exit(f"not removed: {left}; still plugged: {cables}; rules of nobody: {owners}")
 
 
 def figures(pid: int) -> dict[str, float]:
