@@ -247,12 +247,12 @@ class Cgroups(Protocol):
         """Every container with a cgroup, and so with a task: `("cgroup", id)`."""
 
     def watch(self, id: str) -> None:
-        """From now on `changes` tells of this container's freezer."""
+        """From now on `changes` tells of this container's freezer, and of nothing it said before."""
 
     def unwatch(self, id: str) -> None: ...
 
-    def changes(self) -> AsyncIterator[str]:
-        """Ids of watched containers whose freezer changed. v2: as the kernel tells; v1: looked at every 250 ms."""
+    def changes(self) -> AsyncIterator[dict[str, Freeze]]:
+        """What the freezers of watched containers say, when one may have changed. v2: as the kernel tells; v1: every 250 ms."""
 
     def path(self, id: str) -> str:
         """Where a person finds the freezer's file."""

@@ -83,7 +83,7 @@ class KernelCgroups:
         self._root = root
         self._hierarchies = {"": root} if self._unified else hierarchies(root)
         self._kept: dict[str, dict[str, Kept]] = {}
-        self._watched: dict[str, Freeze | None] = {}
+        self._watched: dict[str, object] = {}
         self._watchers: set[_Watcher] = set()
 
     def path(self, id: str) -> str:
@@ -265,7 +265,7 @@ class KernelCgroups:
 
     def watch(self, id: str) -> None:
         """Report this container's freezer in `changes`. Call it when its cgroup is there; watching what is not is fine."""
-        self._watched.setdefault(id, None)
+        self._watched[id] = object()  # what is being read just now is from before
         for watcher in self._watchers:
             watcher.add(id, *self._telling(id))
 
@@ -275,24 +275,23 @@ class KernelCgroups:
         for watcher in self._watchers:
             watcher.remove(id)
 
-    async def changes(self) -> AsyncIterator[str]:
-        """Ids of watched containers whose freezer changed, from outside or by us; at first each that has one.
+    async def changes(self) -> AsyncIterator[dict[str, Freeze]]:
+        """What the freezers of all watched containers say: now, and whenever one may have changed, from outside or by us.
 
-        v2: the kernel says so (and merges flips within 10 ms: read the freezer, do not count); a freeze that is asked for and
-        does not come about is looked for once a second. v1: looked at every 250 ms. Both: at every write to the file.
+        v2: the kernel says so (and merges flips within 10 ms); a freeze that is asked for and does not come about is looked
+        for once a second. v1: looked at every 250 ms. Both: at every write to the file, and at every `watch`, after which
+        nothing older is told.
         """
         watcher = _Watcher()
         self._watchers.add(watcher)
-        seen: dict[str, Freeze | None] = {}
         try:
             for id in self._watched:
                 watcher.add(id, *self._telling(id))
             while True:
+                asked = dict(self._watched)
                 with doing("read the freezers"):
-                    now = await short(lambda: {id: self._freezer(id) for id in tuple(self._watched)})
-                for id in [id for id, freeze in now.items() if freeze and freeze != seen.get(id)]:
-                    yield id
-                seen = now
+                    found = await short(lambda asked: {id: self._freezer(id) for id in asked}, asked)
+                yield {id: freeze for id, freeze in found.items() if freeze and self._watched.get(id) is asked[id]}
                 await watcher.wait(POLL_V2 if self._unified else POLL)
         finally:
             self._watchers.discard(watcher)

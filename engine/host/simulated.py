@@ -138,15 +138,23 @@ class SimulatedCgroups(_Port):
     async def sightings(self) -> set[Sighting]:
         return {("cgroup", id) for id in self.world.tasks}
 
+    def __init__(self, world: SimulatedWorld) -> None:
+        super().__init__(world)
+        self._watched: set[str] = set()
+        self._woken = asyncio.Event()
+
     def watch(self, id: str) -> None:
-        return
+        self._watched.add(id)
+        self._woken.set()
 
     def unwatch(self, id: str) -> None:
-        return
+        self._watched.discard(id)
 
-    async def changes(self) -> AsyncIterator[str]:
-        await asyncio.Event().wait()
-        yield ""
+    async def changes(self) -> AsyncIterator[dict[str, Freeze]]:
+        while True:
+            self._woken.clear()
+            yield {id: freeze for id in tuple(self._watched) if (freeze := await self.freezer(id))}
+            await self._woken.wait()
 
     def path(self, id: str) -> str:
         return f"/simulated/freezer/{id}/freezer.state"

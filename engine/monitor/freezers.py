@@ -43,8 +43,6 @@ class Freezers:
         assert c
         if after and after.state.status.alive:
             self.cgroups.watch(c.id)
-            if before and before.state.status is not after.state.status and self.engine.hub.watched:
-                self.engine.spawn(self._read(c.id))
         else:
             self.cgroups.unwatch(c.id)
             self.engine.freezers.pop(c.id, None)
@@ -52,21 +50,18 @@ class Freezers:
 
     async def _follow(self) -> None:
         try:
-            async for id in self.cgroups.changes():
-                await self._read(id)
+            async for said in self.cgroups.changes():
+                for id, freeze in said.items():
+                    self._tell(id, freeze)
         except EngineError as error:  # followed again with the next round
             log.warning("cannot follow the freezers: %s", error)
 
-    async def _read(self, id: str) -> None:
-        c = self.engine.ledger.get(id)
-        if c is None:
-            return
-        freeze = await self.cgroups.freezer(id) if c.state.status.alive else None
-        if freeze is None:
-            self.engine.freezers.pop(id, None)
-        else:
-            self.engine.freezers[id] = self._dated(freeze, self.engine.freezers.get(id))
-        self.engine.publish(c)
+    def _tell(self, id: str, freeze: Freeze) -> None:
+        c, told = self.engine.ledger.get(id), self.engine.freezers.get(id)
+        now = self._dated(freeze, told)
+        if c and c.state.status.alive and now != told:
+            self.engine.freezers[id] = now
+            self.engine.publish(c)
 
     def _dated(self, freeze: Freeze, before: Freeze | None) -> Freeze:
         """With the time since when it has been freezing."""

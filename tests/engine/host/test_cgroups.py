@@ -143,35 +143,55 @@ async def test_changes_are_told_ours_a_strangers_and_the_parents(box: Box) -> No
     box.cgroups.watch("never made")
     changes = aiter(box.cgroups.changes())
 
-    async def following(wanted: Freeze) -> None:
+    async def told(wanted: Freeze) -> None:
         async with asyncio.timeout(5):
-            while await box.cgroups.freezer(box.id) != wanted:
-                assert await anext(changes) == box.id
+            while await anext(changes) != {box.id: wanted}:
+                pass
 
-    assert await anext(changes) == box.id  # its first state
+    await told(THAWED)
     await box.cgroups.freeze(box.id)
-    await anext(changes)
+    await told(Freeze(kernel="frozen", self_frozen=True, parent_frozen=False))
     box.switch_by_hand(False)
-    await following(THAWED)
+    await told(THAWED)
     box.switch_by_hand(True, parent=True)
-    await following(Freeze(kernel="frozen", self_frozen=False, parent_frozen=True))
+    await told(Freeze(kernel="frozen", self_frozen=False, parent_frozen=True))
     await changes.aclose()  # type: ignore[attr-defined]
 
 
 async def test_a_container_is_watched_from_the_moment_it_is_asked_for_and_no_longer(box: Box) -> None:
     changes = aiter(box.cgroups.changes())
+    assert await anext(changes) == {}
     waiting = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
     box.make()
     box.cgroups.watch(box.id)
-    assert await asyncio.wait_for(waiting, 5) == box.id
+    assert await asyncio.wait_for(waiting, 5) == {box.id: THAWED}
     box.cgroups.unwatch(box.id)
     box.cgroups.unwatch(box.id)
     box.switch_by_hand(True)
-    waiting = asyncio.ensure_future(anext(changes))
-    done, _ = await asyncio.wait((waiting,), timeout=0.3)
-    assert not done
-    waiting.cancel()
+    assert await asyncio.wait_for(anext(changes), 5) == {}
+    await changes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_what_was_read_before_a_container_was_watched_anew_is_not_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a freezer read before a pause came to its end would look like somebody else's thaw after it."""
+    box.make()
+    read, look = [0], box.cgroups._freezer
+
+    def meanwhile(id: str) -> Freeze | None:
+        read[0] += 1
+        found = look(id)
+        if read[0] == 1:
+            loop.call_soon_threadsafe(box.cgroups.watch, id)
+        return found
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(box.cgroups, "_freezer", meanwhile)
+    box.cgroups.watch(box.id)
+    changes = aiter(box.cgroups.changes())
+    assert await anext(changes) == {}
+    assert await asyncio.wait_for(anext(changes), 5) == {box.id: THAWED}
+    await changes.aclose()  # type: ignore[attr-defined]
 
 
 async def test_populated_until_the_last_process_ends(box: Box) -> None:

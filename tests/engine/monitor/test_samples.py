@@ -145,12 +145,9 @@ async def test_a_freeze_under_way_is_dated_from_its_first_sight(engine: Engine, 
     web = engine.resolve("web")
     words = ["thawed", "freezing", "freezing", "frozen", "freezing"]
 
-    async def freezer(id: str) -> Freeze:
-        return Freeze(kernel=words[0], self_frozen=True, parent_frozen=False)
-
-    async def changes() -> AsyncIterator[str]:
+    async def changes() -> AsyncIterator[dict[str, Freeze]]:
         while words:
-            yield web.id
+            yield {web.id: Freeze(kernel=words[0], self_frozen=True, parent_frozen=False)}
             row = engine.hub.world.containers[web.id]
             seen.append(row.freezer and row.freezer.since)
             await engine.host.clock.sleep(5)
@@ -158,7 +155,6 @@ async def test_a_freeze_under_way_is_dated_from_its_first_sight(engine: Engine, 
         await asyncio.Event().wait()
 
     seen: list[Any] = []
-    monkeypatch.setattr(engine.host.cgroups, "freezer", freezer)
     monkeypatch.setattr(engine.host.cgroups, "changes", changes)
     freezers = Freezers(engine)
     freezers.open()
