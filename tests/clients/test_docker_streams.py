@@ -297,13 +297,15 @@ async def test_commands_that_are_killed_leave_nothing(docker: Docker) -> None:
             process.stdin.write(b"hello\n")
             async with asyncio.timeout(PATIENCE):
                 assert await process.stdout.readline() == b"hello\n"
+        elif "sleep" in args:
+            await until(lambda: _busy(docker))
         else:
             await until(lambda: _more(docker, before))
         process.kill()
         await process.wait()
         process.stdin.close()
         if "sleep" in args:  # it runs on; its maker is gone
-            await until(lambda: _busy(docker))
+            assert await _busy(docker)
             os.kill(int((await docker.good("top", "host", "-o", "pid")).split()[-1]), signal.SIGKILL)
         await until(lambda: _no_more(docker, before))
     assert await docker.good("top", "host", "-o", "pid,args") and not await _busy(docker)

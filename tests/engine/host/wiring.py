@@ -73,6 +73,9 @@ async def connect(netns: KernelNetns, links: KernelLinks, name: str, *cables: En
 
 
 async def reaches(netns: KernelNetns, name: str, address: str) -> bool:
-    """Within two seconds: one question for the neighbour may be lost while the kernel still sets a new address up."""
-    code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W2", address)
-    return not code
+    """At the second try, in two seconds: the first is lost where the kernel is about to give up a neighbour that was away."""
+    for _ in range(2):
+        code, _, _ = await ask("nsenter", f"--net={netns.path(name)}", "busybox", "ping", "-c1", "-W2", address)
+        if not code:
+            return True
+    return False
