@@ -96,6 +96,9 @@ class Firewall(Protocol):
     async def unforward(self, owner: str) -> None:
         """The owner's ports lead nowhere any more; flows the kernel still tracks are forgotten."""
 
+    def commands(self, owner: str, target: Target, ports: tuple[Published, ...], *, back: bool = False) -> tuple[str, ...]:
+        """What a person would type to lead them there, or `back` nowhere any more."""
+
     async def look_forward(self, owner: str) -> str | None:
         """The owner's rules as the kernel has them."""
 

@@ -131,6 +131,9 @@ class SimulatedFirewall(_Port):
     async def unforward(self, owner: str) -> None:
         self.world.forwards.pop(owner, None)
 
+    def commands(self, owner: str, target: Target, ports: tuple[Published, ...], *, back: bool = False) -> tuple[str, ...]:
+        return tuple(f"forward {'nothing' if back else target.address} {port}" for port in ports)
+
     async def owners(self) -> set[str]:
         return set(self.world.forwards)
 

@@ -69,7 +69,7 @@ class ForwardPorts(EndpointStep):
         return f"Lead {told} nowhere any more" if back else f"Lead {told} to {target(self.endpoint(c)).address}"
 
     def shell(self, host: Host, c: Container, *, back: bool = False) -> tuple[str, ...]:
-        return ("nft -f -",)
+        return host.firewall.commands(c.id, target(self.endpoint(c)), c.ports, back=back)
 
     def look(self, host: Host, c: Container) -> tuple[str, ...]:
         return ("nft list ruleset", "conntrack -L")

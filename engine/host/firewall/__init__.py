@@ -1,9 +1,9 @@
 """What may pass: our own nft table, and a chain of our own where another firewall drops what is forwarded.
 
 The table (`ruleset.py`) lets containers out (masqueraded), lets answers back in, leads published ports to them, and keeps
-networks and strangers apart. Every change is one transaction of nft(8), so it is never half there. The kernel keeps what
-concerns whom, each element with its owner's name: an engine that starts reads it back and changes nothing of it.
-Beside other firewalls: `beside.py`.
+networks and strangers apart. Every change is one transaction, so it is never half there: of nft(8), or where only ports
+come and go of `elements.py`. The kernel keeps what concerns whom, each element with its owner's name: an engine that starts
+reads it back and changes nothing of it. Beside other firewalls: `beside.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 
 from engine.host import bell
 from engine.host.bell import Bell
-from engine.host.firewall import beside, conntrack, ruleset
+from engine.host.firewall import beside, conntrack, elements, ruleset
 from engine.host.firewall.beside import Beside
 from engine.host.firewall.ruleset import Elements, Listing, Place
 from engine.host.threads import short
@@ -78,13 +78,18 @@ class NftFirewall:
 
         What comes by IPv6 to a target without it needs no rule: the relay carries it. Raises `HostFailed`, `Invalid`.
         """
-        elements = ruleset.of_ports(owner, target, ports)
+        wanted = ruleset.of_ports(owner, target, ports)
         if ruleset.ours(target.bridge) not in await self._known():
             raise HostFailed(f"cannot lead ports to {target.address}: the network {target.bridge} has no firewall rules")
-        await self._put(owner, elements)
+        await self._put(owner, wanted)
 
     async def unforward(self, owner: str) -> None:
         await self._put(owner, {})
+
+    def commands(self, owner: str, target: Target, ports: tuple[Published, ...], *, back: bool = False) -> tuple[str, ...]:
+        wanted = ruleset.of_ports(owner, target, ports)
+        text = ruleset.changes(self.table, *((wanted, {}) if back else ((), wanted)))
+        return tuple(f"nft '{line}'" for line in text.splitlines())
 
     async def look_forward(self, owner: str) -> str | None:
         """The owner's elements, which may be fewer than were made; None without any."""
@@ -120,13 +125,13 @@ class NftFirewall:
 
     # Changes
 
-    async def _put(self, owner: str, elements: Elements) -> None:
+    async def _put(self, owner: str, wanted: Elements) -> None:
         """The owner's elements, in place of any former ones of its own, and of others' at the same places.
 
         What is asked for while a transaction is under way goes into the next one, together: taking a single element away
         costs as much as a thousand, 20 ms, most of it the kernel's waiting (RCU). Begun, it is finished: nobody stops nft.
         """
-        self._orders[owner] = elements
+        self._orders[owner] = wanted
         if self._next is None:
             self._next = asyncio.create_task(self._carry())
         await asyncio.shield(self._next)
@@ -135,13 +140,13 @@ class NftFirewall:
         async with self._changing:
             orders, self._orders, self._next = self._orders, {}, None
             before = await self._known()
-            elements = {place: element for order in orders.values() for place, element in order.items()}
+            wanted = {place: element for order in orders.values() for place, element in order.items()}
             gone = {
                 place: element
                 for place, element in before.items()
-                if (element.owner in orders or place in elements) and elements.get(place) != element
+                if (element.owner in orders or place in wanted) and wanted.get(place) != element
             }
-            fresh = {place: element for place, element in elements.items() if before.get(place) != element}
+            fresh = {place: element for place, element in wanted.items() if before.get(place) != element}
             if gone or fresh:
                 await self._write({place: e for place, e in before.items() if place not in gone} | fresh, gone, fresh)
                 await self._forget_flows(gone | fresh)
@@ -150,13 +155,13 @@ class NftFirewall:
 
     async def _write(self, wanted: Elements, gone: Elements, fresh: Elements) -> None:
         """The change alone; where that is not possible, all of it: somebody was at the table, or an older engine made it."""
-        text = ruleset.changes(self.table, gone, fresh)
         whole = fresh and not self._chains
-        if whole:
-            text = ruleset.skeleton(self.table) + text
         try:
-            await self._tell(text)
-        except HostFailed as error:
+            if not whole and all(place.published for place in gone | fresh):
+                await short(elements.change, self.table, gone, fresh)
+            else:
+                await self._tell((ruleset.skeleton(self.table) if whole else "") + ruleset.changes(self.table, gone, fresh))
+        except (HostFailed, OSError) as error:
             log.info("firewall: the table is made anew: %s", error)
             await self._rewrite(wanted)
             return
@@ -217,8 +222,8 @@ class NftFirewall:
             log.warning("firewall: flows of UDP to the ports %s are not forgotten: %s", ports, error)
 
 
-def _shown(elements: Elements) -> str:
-    return ", ".join(f"{place.set} {place.key}{element.value and ' : ' + element.value}" for place, element in elements.items())
+def _shown(found: Elements) -> str:
+    return ", ".join(f"{place.set} {place.key}{element.value and ' : ' + element.value}" for place, element in found.items())
 
 
 def _udp_port(place: Place) -> conntrack.Port | None:

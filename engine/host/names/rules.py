@@ -20,7 +20,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from engine.host.names.nfnetlink import (
+from engine.host.netlink import Attributes, attribute, attributes, nested
+from engine.host.nfnetlink import (
     NFNL_SUBSYS_CTNETLINK,
     NFNL_SUBSYS_NFTABLES,
     NFPROTO_IPV4,
@@ -34,7 +35,6 @@ from engine.host.names.nfnetlink import (
     text,
     transact,
 )
-from engine.host.netlink import Attributes, attribute, attributes, nested
 
 ADDRESS = "127.0.0.11"
 PORT = 53

@@ -1,12 +1,14 @@
 """Our nft table on the real kernel: made, changed by a few elements, read back by a new engine, put back, dropped."""
 
 import asyncio
+import errno
 import logging
 
 import pytest
 
 from engine.host import tools
-from engine.host.firewall import NftFirewall
+from engine.host.firewall import NftFirewall, elements, ruleset
+from engine.host.firewall.ruleset import Elements
 from engine.host.tools import ask, tell
 from engine.model.errors import HostFailed, Invalid, Unavailable
 from engine.model.network import HOST_IPV4, ICC, Published, Target
@@ -34,11 +36,13 @@ async def rules() -> str:
 
 
 class Told:
-    """What nft is told and asked from now on."""
+    """What nft is told and asked from now on, and the kernel without it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scripts: list[str] = []
         self.questions: list[tuple[str, ...]] = []
+        self.changes: list[tuple[list[str], list[str]]] = []
+        """Keys that went, and keys that came."""
 
         async def run(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
             if stdin is None:
@@ -47,6 +51,12 @@ class Told:
                 self.scripts.append(stdin)
             return await ask(program, *args, stdin=stdin)
 
+        def change(table: str, gone: Elements, fresh: Elements) -> None:
+            self.changes.append(([place.key for place in gone], [place.key for place in fresh]))
+            really(table, gone, fresh)
+
+        really = elements.change
+        monkeypatch.setattr(elements, "change", change)
         monkeypatch.setattr(tools, "ask", run)
         for module in "engine.host.firewall", "engine.host.firewall.beside":
             monkeypatch.setattr(f"{module}.ask", run)
@@ -199,14 +209,14 @@ async def test_one_containers_ports_are_one_small_transaction(firewall: NftFirew
     )
     told = Told(monkeypatch)
     await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
-    assert told.scripts == [f'add element inet longshore-lst0 any4 {{ tcp . 8080 comment "{OWNER}" : 172.30.0.2 . 80 }}\n']
+    assert told.changes == [([], ["tcp . 8080"])]
     await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
     await firewall.unforward(OWNER)
-    assert told.scripts[1:] == ["delete element inet longshore-lst0 any4 { tcp . 8080 }\n"]
-    assert not told.questions
+    assert told.changes[1:] == [(["tcp . 8080"], [])]
     await firewall.unforward(OWNER)
     await firewall.unforward("nobody")
-    assert len(told.scripts) == 2
+    assert len(told.changes) == 2
+    assert not told.questions and not told.scripts
 
 
 async def test_a_thousand_ports_are_one_transaction(firewall: NftFirewall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,11 +224,11 @@ async def test_a_thousand_ports_are_one_transaction(firewall: NftFirewall, monke
     await firewall.make(network())
     told = Told(monkeypatch)
     await firewall.forward(OWNER, TARGET, ports)
-    assert len(told.scripts) == 1
+    assert len(told.changes) == 1
     assert (await firewall.look_forward(OWNER) or "").count("172.30.0.2 . 80") == 1000
     await firewall.unforward(OWNER)
     assert await firewall.look_forward(OWNER) is None
-    assert len(told.scripts) == 2
+    assert len(told.changes) == 2 and not told.scripts
 
 
 async def test_a_port_that_a_crash_left_to_another_is_taken_over(firewall: NftFirewall) -> None:
@@ -244,8 +254,23 @@ async def test_many_at_once_share_transactions(firewall: NftFirewall, monkeypatc
         assert await firewall.look_forward(owner) is None
 
     await asyncio.gather(*map(live, range(20)), *(firewall.make(network()) for _ in range(3)))
-    assert len(told.scripts) < 20
+    assert len(told.scripts + told.changes) < 20
     assert await rules() == before
+
+
+async def test_what_is_written_without_nft_is_to_the_letter_what_nft_writes(firewall: NftFirewall) -> None:
+    await firewall.make(network())
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    wanted = ruleset.of_ports(OWNER, TARGET, EVERYWHERE)
+    assert {place.set for place in wanted} == {"any4", "any6", "bound4", "bound6"}
+
+    async def raw() -> str:
+        return await tell("nft", "--debug=netlink", "list", "table", "inet", firewall.table)
+
+    without = await raw()
+    await firewall.unforward(OWNER)
+    await tell("nft", "-f", "-", stdin=ruleset.changes(firewall.table, (), wanted))
+    assert await raw() == without
 
 
 async def test_a_change_that_nobody_waits_for_any_more_is_made_all_the_same(
@@ -253,14 +278,13 @@ async def test_a_change_that_nobody_waits_for_any_more_is_made_all_the_same(
 ) -> None:
     """So that what the kernel has and what is remembered never part."""
     await firewall.make(network())
-    under_way = asyncio.Event()
+    under_way, loop, really = asyncio.Event(), asyncio.get_running_loop(), elements.change
 
-    async def run(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
-        running = asyncio.create_task(ask(program, *args, stdin=stdin))
-        under_way.set()
-        return await running
+    def change(table: str, gone: Elements, fresh: Elements) -> None:
+        loop.call_soon_threadsafe(under_way.set)
+        really(table, gone, fresh)
 
-    monkeypatch.setattr(tools, "ask", run)
+    monkeypatch.setattr(elements, "change", change)
     starting = asyncio.create_task(firewall.forward(OWNER, TARGET, EVERYWHERE))
     await under_way.wait()
     starting.cancel()
@@ -275,12 +299,19 @@ async def test_what_fails_is_told_to_everybody_and_changes_nothing(
 ) -> None:
     await firewall.make(network())
     before = await rules()
+
+    def refuse(*_: object) -> None:
+        refused.append(OSError(errno.ENOENT, "No such file or directory"))
+        raise refused[-1]
+
+    refused: list[OSError] = []
     with monkeypatch.context() as without:
+        without.setattr(elements, "change", refuse)
         without.setattr("engine.host.tools.SEARCH_PATH", "/nowhere")
         made = await asyncio.gather(
             *(firewall.forward(owner, TARGET, EVERYWHERE) for owner in (OWNER, OTHER)), return_exceptions=True
         )
-        assert [type(each) for each in made] == [Unavailable, Unavailable]
+        assert [type(each) for each in made] == [Unavailable, Unavailable] and refused
     assert await rules() == before
     await firewall.forward(OWNER, TARGET, EVERYWHERE)
     assert await firewall.look_forward(OWNER)
@@ -317,6 +348,17 @@ async def test_two_networks_of_one_engine_leave_one_by_one_and_the_ports_with_th
     assert await firewall.look_forward(OWNER) is None
     await firewall.unforward(OWNER)
     assert await rules() == ""
+
+
+async def test_the_commands_that_are_shown_do_just_that(firewall: NftFirewall) -> None:
+    await firewall.make(network())
+    before = await rules()
+    await firewall.forward(OWNER, TARGET, EVERYWHERE)
+    led = await rules()
+    for back, after in (True, before), (False, led):
+        for command in firewall.commands(OWNER, TARGET, EVERYWHERE, back=back):
+            await tell("sh", "-c", command)
+        assert await rules() == after
 
 
 async def test_ports_of_a_network_without_rules_are_refused(firewall: NftFirewall) -> None:

@@ -21,6 +21,7 @@ NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_NFTABLES = 1, 10
 NFGENMSG = struct.Struct(">BBH")
 
 RECEIVE = 1 << 17
+SO_SNDBUFFORCE = 32  # <asm-generic/socket.h>
 
 
 def message(kind: int, payload: bytes, flags: int = 0, family: int = NFPROTO_IPV4, resource: int = 0) -> bytes:
@@ -31,10 +32,11 @@ def message(kind: int, payload: bytes, flags: int = 0, family: int = NFPROTO_IPV
 
 def transact(changes: Iterable[bytes]) -> None:
     """All of these changes of nftables or none. Raises `OSError` with the kernel's number."""
-    batch = [_bracket(NFNL_MSG_BATCH_BEGIN), *changes, _bracket(NFNL_MSG_BATCH_END)]
+    batch = b"".join((_bracket(NFNL_MSG_BATCH_BEGIN), *changes, _bracket(NFNL_MSG_BATCH_END)))
     kernel = _kernel()
     try:
-        kernel.send(b"".join(batch))
+        kernel.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, len(batch) + RECEIVE)
+        kernel.send(batch)
         _check(kernel)
     finally:
         # The kernel keeps whoever closes this socket until all that was deleted is freed: 10 to 20 ms.
