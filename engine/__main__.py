@@ -24,7 +24,7 @@ from engine.doctor import doctor
 from engine.host import Facts, Host
 from engine.host.real import RealHost
 from engine.host.systemd import journal, notify
-from engine.host.threads import short
+from engine.host.threads import go_first, short
 from engine.model.errors import EngineError, HostFailed
 from engine.model.frames import EngineChanged
 from engine.model.settings import LogConfig
@@ -72,6 +72,7 @@ def serve(config: Config) -> None:
 
 async def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT (containers run on) or until a client asks to shut down."""
+    go_first()
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[bool] = loop.create_future()
 

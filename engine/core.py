@@ -47,7 +47,7 @@ from engine.spec.references import Reference
 from engine.spec.rows import container_row, image_row
 from engine.spec.signals import parse_signal
 from engine.verbs import decide
-from engine.waits import moving, wait
+from engine.waits import FOREVER, moving, wait
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Engine:
         self.on_probe: Callable[[Container], Awaitable[Probe]] = _nobody_probes
         """Asked by a client to run a health check now. Set by the health monitor."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._changed = asyncio.Event()
+        self._door, self._changed = asyncio.Lock(), asyncio.Event()
         self.names = host.names.directory = Directory(self.ledger.records)
         host.ports.called = self.names.called
         self.ledger.listen(self._tell)
@@ -240,6 +240,8 @@ class Engine:
 
     async def _run(self, verb: Verb, id: str, params: Params, lesson: Lesson[Container] | None = None) -> None:
         """One operation under the record's lock; of a compound verb, one after the other."""
+        async with self._door:  # to decide takes a millisecond: between two of a hundred others have their turn
+            await asyncio.sleep(0)
         async with self.ledger.lock(id):
             try:
                 c = await self.walk(verb, id, params, lesson)
@@ -380,8 +382,6 @@ class Engine:
             StepMoved(id=c.id, verb=c.run.verb, at=at, of=len(c.run.rows), title=row.title, mark=row.mark, ms=row.ms)
         )
 
-
-FOREVER = 1e9
 
 NETWORK_VERBS = tuple(NetworkVerb)
 ASKED = tuple(verb for verb in Verb if verb.asked)

@@ -8,7 +8,7 @@ import time
 
 from msgspec.structs import replace
 
-from engine.core import FOREVER, Engine
+from engine.core import Engine
 from engine.flow.step import held_steps
 from engine.model.container import Container
 from engine.model.errors import EngineError
@@ -20,7 +20,7 @@ from engine.operations.stop import grace
 from engine.spec.logs import output
 from engine.spec.restarts import wanted_at_boot
 from engine.steps.task import ConnectOutput
-from engine.waits import linked_run
+from engine.waits import FOREVER, linked_run
 
 log = logging.getLogger(__name__)
 

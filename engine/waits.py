@@ -12,6 +12,7 @@ from engine.operations.restart import to_be_started
 from engine.spec.links import kept
 from engine.spec.restarts import wanted_at_boot
 
+FOREVER = 1e9
 LINKED_SECONDS = 5.0
 
 

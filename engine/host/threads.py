@@ -7,14 +7,19 @@ undo by looking at the world.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_short = ThreadPoolExecutor(max_workers=16, thread_name_prefix="syscall")
+WORKERS = min(16, max(4, 2 * (os.cpu_count() or 1)))
+"""More of them than processors only keep each other, and the event loop, from the interpreter's lock."""
+
+_short = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="syscall")
 _long = ThreadPoolExecutor(max_workers=4, thread_name_prefix="work")
 
 
@@ -26,3 +31,14 @@ async def short(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 async def long(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a call that may take seconds: unlinking a tree, hashing an archive."""
     return await asyncio.get_running_loop().run_in_executor(_long, lambda: call(*args, **kwargs))
+
+
+def go_first() -> None:
+    """Let the calling thread run before all ordinary ones as soon as it has something to do (sched(7)): the event loop's.
+
+    It works for a millisecond and waits. On a host whose processors are taken by a hundred starting containers, whoever asks
+    would wait for each of them. Threads and processes that it starts begin as ordinary ones. Without the right to it, or in
+    a cgroup that may not (`cpu.rt_runtime_us`), all stays as it is.
+    """
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))

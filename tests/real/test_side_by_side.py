@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from engine.client import Client
+from engine.host.tools import ask
 from engine.model.container import Container
 from engine.model.errors import NotFound
 from engine.model.status import Status
@@ -37,6 +38,20 @@ def in_kernel(engine: EngineProcess, c: Container) -> bool:
 async def gateway_answers(engine: EngineProcess, c: Container) -> None:
     gateway = engine.subnet.replace(".0/24", ".1")
     await sh("nsenter", "--net", "--target", str(c.state.pid), "busybox", "ping", "-c", "1", "-W", "5", gateway)
+
+
+async def test_the_engine_runs_before_all_others_and_what_it_starts_does_not(spawn_engine: SpawnEngine) -> None:
+    engine = await spawn_engine()
+    async with engine.client() as client:
+        await run(client, "web")
+        container = (await client.inspect("web")).state.pid
+    allowed = not (await ask("chrt", "--rr", "1", "true"))[0]
+    assert bool(os.sched_getscheduler(engine.pid) & os.SCHED_RR) == allowed
+    shim, children = psutil.Process(container).parent(), psutil.Process(engine.pid).children(recursive=True)
+    threads = [int(task) for task in os.listdir(f"/proc/{engine.pid}/task") if int(task) != engine.pid]
+    assert shim and children and threads
+    pids = (container, shim.pid, *(child.pid for child in children), *threads)
+    assert {os.sched_getscheduler(pid) for pid in pids} == {os.SCHED_OTHER}
 
 
 async def test_one_goes_and_the_other_stays(spawn_engine: SpawnEngine) -> None:

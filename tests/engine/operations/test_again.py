@@ -166,12 +166,26 @@ async def test_the_next_engine_starts_the_linked_first(world: SimulatedWorld) ->
     assert {c.name: c.status for c in after.ledger.records.values()} == {"db": Status.RUNNING, "web": Status.RUNNING}
 
 
-async def test_between_two_starts_the_linked_is_waited_for(engine: Engine, restarts: Restarts) -> None:
+async def test_between_two_starts_the_linked_is_waited_for(
+    engine: Engine, restarts: Restarts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await linked(engine)
-    for name in ("web", "db"):  # whoever is linked is due first
+    web_due, db_due = asyncio.Event(), asyncio.Event()
+    naps = iter((web_due, db_due))
+
+    async def sleep(seconds: float) -> None:
+        await next(naps).wait()
+
+    monkeypatch.setattr(engine.host.clock, "sleep", sleep)
+    for name in ("web", "db"):
         c = engine.resolve(name)
         await engine.host.tasks.kill(c.id, 9)
         await engine.ended(c.id, c.state.pid)
+    web_due.set()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert engine.resolve("web").status is Status.RESTARTING
+    db_due.set()
     await until(engine, Status.RUNNING)
     assert engine.resolve("db").status is Status.RUNNING and not engine.resolve("web").state.error
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from engine.core import Engine
@@ -68,3 +71,27 @@ async def test_two_containers_share_the_bridge_and_no_address(engine: Engine) ->
     (web,), (db,) = engine.resolve("web").endpoints, engine.resolve("db").endpoints
     assert web.bridge == db.bridge
     assert len({web.address, db.address, web.gateway}) == 3 and web.mac != db.mac
+
+
+async def test_many_asked_at_once_begin_in_turns(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To decide takes a millisecond: a hundred on end would keep everybody waiting for a tenth of a second."""
+    names = [f"web{number}" for number in range(50)]
+    for name in names:
+        await engine.do("create", "", {"name": name, "body": BODY})
+    turns, began, decide = [0], list[int](), engine.decide
+
+    async def count() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    def noted(*args: Any) -> Any:
+        began.append(turns[0])
+        return decide(*args)
+
+    monkeypatch.setattr(engine, "decide", noted)
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(engine.do("start", name) for name in names))
+    counting.cancel()
+    assert len(set(began)) == len(began) == len(names)
+    assert all(engine.resolve(name).status is Status.RUNNING for name in names)
