@@ -22,9 +22,10 @@ from engine.core import Engine
 from engine.defaults import Defaults
 from engine.doctor import doctor
 from engine.host import Facts, Host
+from engine.host.priority import go_first
 from engine.host.real import RealHost
 from engine.host.systemd import journal, notify
-from engine.host.threads import go_first, short
+from engine.host.threads import short
 from engine.model.errors import EngineError, HostFailed
 from engine.model.frames import EngineChanged
 from engine.model.settings import LogConfig

@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -31,14 +30,3 @@ async def short(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 async def long(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a call that may take seconds: unlinking a tree, hashing an archive."""
     return await asyncio.get_running_loop().run_in_executor(_long, lambda: call(*args, **kwargs))
-
-
-def go_first() -> None:
-    """Let the calling thread run before all ordinary ones as soon as it has something to do (sched(7)): the event loop's.
-
-    It works for a millisecond and waits. On a host whose processors are taken by a hundred starting containers, whoever asks
-    would wait for each of them. Threads and processes that it starts begin as ordinary ones. Without the right to it, or in
-    a cgroup that may not (`cpu.rt_runtime_us`), all stays as it is.
-    """
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
