@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.clients.test_longshore import Pair, Program, Said, pair  # noqa: F401 - a fixture
 
-OWN = {"k": "201", "l": "202"}
+OWN = {"k": "211", "l": "212"}  # an engine of a test has one of 10.192.0.0/12
 CHATTER = re.compile(r"^exit status 1$\n?", re.MULTILINE)
 """What newer docker commands add."""
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from engine.host.ports import HostPorts
@@ -70,7 +70,8 @@ async def exchange(data: bytes, port: int, address: str = "127.0.0.1") -> bytes:
     """Everything said, then heard to the end."""
     reader, writer = await asyncio.open_connection(address, port)
     writer.write(data)
-    writer.write_eof()
+    with suppress(OSError):  # it is reset already: reading tells
+        writer.write_eof()
     answer = await reader.read()
     writer.close()
     return answer
