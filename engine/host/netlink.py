@@ -15,7 +15,7 @@ Attributes = dict[int, bytes]
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_DUMP_INTR = 0x10
 NLM_F_REQUEST, NLM_F_REQUEST_ACK, NLM_F_REQUEST_DUMP = 0x1, 0x5, 0x301
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 NLA_F_NESTED = 0x8000
 HEADER = struct.Struct("=IHHII")
 
@@ -30,7 +30,7 @@ def ask(kind: int, payload: bytes, flags: int = NLM_F_REQUEST, protocol: int = s
         answers = []
         for got, _, data in messages(kernel.recv(RECEIVE)):
             if got == NLMSG_ERROR:
-                _check(data)
+                check(data)
             answers.append(data)
         return answers
 
@@ -92,7 +92,7 @@ def _kernel(protocol: int) -> socket.socket:
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
 
 
-def _check(data: bytes) -> None:
+def check(data: bytes) -> None:
     """struct nlmsgerr: a negative errno, or 0 for an acknowledgement."""
     refusal = -struct.unpack_from("=i", data)[0]
     if refusal:
@@ -110,5 +110,5 @@ def _dump_once(kind: int, payload: bytes, parse: Callable[[bytes], T], protocol:
                 if got == NLMSG_DONE:
                     return found, whole
                 if got == NLMSG_ERROR:
-                    _check(data)
+                    check(data)
                 found.append(parse(data))

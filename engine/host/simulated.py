@@ -106,6 +106,11 @@ class SimulatedRootfs(_Port):
 
 
 class SimulatedCgroups(_Port):
+    def __init__(self, world: SimulatedWorld) -> None:
+        super().__init__(world)
+        self._watched: set[str] = set()
+        self._woken = asyncio.Event()
+
     async def freezer(self, id: str) -> Freeze | None:
         task = self.world.tasks.get(id)
         if task is None or task.status == "stopped":
@@ -137,11 +142,6 @@ class SimulatedCgroups(_Port):
 
     async def sightings(self) -> set[Sighting]:
         return {("cgroup", id) for id in self.world.tasks}
-
-    def __init__(self, world: SimulatedWorld) -> None:
-        super().__init__(world)
-        self._watched: set[str] = set()
-        self._woken = asyncio.Event()
 
     def watch(self, id: str) -> None:
         self._watched.add(id)

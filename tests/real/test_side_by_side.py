@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from engine.client import Client
-from engine.host.tools import ask
 from engine.model.container import Container
 from engine.model.errors import NotFound
 from engine.model.status import Status
 from tests.clients.test_docker import Docker
 from tests.conftest import SpawnEngine
+from tests.engine.host.test_priority import may
 from tests.engines import EngineProcess
 from tests.real.watching import POLITE, run, sh, until
 
@@ -45,8 +45,7 @@ async def test_the_engine_runs_before_all_others_and_what_it_starts_does_not(spa
     async with engine.client() as client:
         await run(client, "web")
         container = (await client.inspect("web")).state.pid
-    allowed = not (await ask("chrt", "--rr", "1", "true"))[0]
-    assert bool(os.sched_getscheduler(engine.pid) & os.SCHED_RR) == allowed
+    assert bool(os.sched_getscheduler(engine.pid) & os.SCHED_RR) == may()
     shim, children = psutil.Process(container).parent(), psutil.Process(engine.pid).children(recursive=True)
     threads = [int(task) for task in os.listdir(f"/proc/{engine.pid}/task") if int(task) != engine.pid]
     assert shim and children and threads

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from engine.host.bell import NETLINK_NETFILTER
 from engine.host.netlink import Attributes, attribute, attributes, dump, nested, order
+from engine.host.nfnetlink import NFGENMSG
 
 CT_GET, CT_DELETE = 1 << 8 | 1, 1 << 8 | 2
 """IPCTNL_MSG_CT_GET and _DELETE of the subsystem NFNL_SUBSYS_CTNETLINK."""
-NFGENMSG = struct.Struct("=BBH")
 CTA_TUPLE_ORIG, CTA_ID, CTA_FILTER = 1, 12, 25
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_V4_DST, CTA_IP_V6_DST = 2, 4

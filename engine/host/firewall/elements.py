@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from itertools import islice
 
 from engine.host.firewall.ruleset import Element, Elements, Place
-from engine.host.netlink import attribute, nested
-from engine.host.nfnetlink import NFNL_SUBSYS_NFTABLES, NLM_F_CREATE, message, text, transact
+from engine.host.netlink import NLM_F_CREATE, attribute, nested
+from engine.host.nfnetlink import NFNL_SUBSYS_NFTABLES, message, text, transact
 
 NFPROTO_INET = 1
 NEWSETELEM, DELSETELEM = NFNL_SUBSYS_NFTABLES << 8 | 12, NFNL_SUBSYS_NFTABLES << 8 | 14
@@ -31,13 +31,14 @@ AT_ONCE = 256
 
 def change(table: str, gone: Iterable[Place], fresh: Elements) -> None:
     """Elements out of the maps and into them, all or none. Raises `OSError` with the kernel's number."""
-    out = [*_messages(DELSETELEM, table, ((place, _element(place)) for place in gone))]
-    transact([*out, *_messages(NEWSETELEM, table, ((place, _element(place, element)) for place, element in fresh.items()))])
+    out = {place: _element(place) for place in gone}
+    into = {place: _element(place, element) for place, element in fresh.items()}
+    transact([*_messages(DELSETELEM, table, out), *_messages(NEWSETELEM, table, into)])
 
 
-def _messages(kind: int, table: str, elements: Iterable[tuple[Place, bytes]]) -> Iterator[bytes]:
+def _messages(kind: int, table: str, elements: dict[Place, bytes]) -> Iterator[bytes]:
     by_set: dict[str, list[bytes]] = {}
-    for place, element in elements:
+    for place, element in elements.items():
         by_set.setdefault(place.set, []).append(element)
     for name, encoded in by_set.items():
         rest = iter(encoded)

@@ -20,13 +20,11 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from engine.host.netlink import Attributes, attribute, attributes, nested
+from engine.host.netlink import NLM_F_APPEND, NLM_F_CREATE, Attributes, attribute, attributes, nested
 from engine.host.nfnetlink import (
     NFNL_SUBSYS_CTNETLINK,
     NFNL_SUBSYS_NFTABLES,
     NFPROTO_IPV4,
-    NLM_F_APPEND,
-    NLM_F_CREATE,
     ask,
     dump,
     elements,

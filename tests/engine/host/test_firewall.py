@@ -8,7 +8,7 @@ import pytest
 
 from engine.host import tools
 from engine.host.firewall import NftFirewall, elements, ruleset
-from engine.host.firewall.ruleset import Elements
+from engine.host.firewall.ruleset import Element, Elements, Place
 from engine.host.tools import ask, tell
 from engine.model.errors import HostFailed, Invalid, Unavailable
 from engine.model.network import HOST_IPV4, ICC, Published, Target
@@ -41,8 +41,7 @@ class Told:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scripts: list[str] = []
         self.questions: list[tuple[str, ...]] = []
-        self.changes: list[tuple[list[str], list[str]]] = []
-        """Keys that went, and keys that came."""
+        self.changes: list[tuple[list[Place], Elements]] = []  # what went, and what came
 
         async def run(program: str, *args: str, stdin: str | None = None) -> tuple[int, str, str]:
             if stdin is None:
@@ -52,7 +51,7 @@ class Told:
             return await ask(program, *args, stdin=stdin)
 
         def change(table: str, gone: Elements, fresh: Elements) -> None:
-            self.changes.append(([place.key for place in gone], [place.key for place in fresh]))
+            self.changes.append((list(gone), fresh))
             really(table, gone, fresh)
 
         really = elements.change
@@ -209,10 +208,11 @@ async def test_one_containers_ports_are_one_small_transaction(firewall: NftFirew
     )
     told = Told(monkeypatch)
     await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
-    assert told.changes == [([], ["tcp . 8080"])]
+    place = Place("any4", "tcp . 8080")
+    assert told.changes == [([], {place: Element(OWNER, "172.30.0.2 . 80")})]
     await firewall.forward(OWNER, TARGET, EVERYWHERE[:1])
     await firewall.unforward(OWNER)
-    assert told.changes[1:] == [(["tcp . 8080"], [])]
+    assert told.changes[1:] == [([place], {})]
     await firewall.unforward(OWNER)
     await firewall.unforward("nobody")
     assert len(told.changes) == 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from engine.host.ports import HostPorts
@@ -70,8 +71,11 @@ async def exchange(data: bytes, port: int, address: str = "127.0.0.1") -> bytes:
     """Everything said, then heard to the end."""
     reader, writer = await asyncio.open_connection(address, port)
     writer.write(data)
-    with suppress(OSError):  # it is reset already: reading tells
+    try:
         writer.write_eof()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:  # it is reset already: reading tells
+            raise
     answer = await reader.read()
     writer.close()
     return answer
