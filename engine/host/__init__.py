@@ -107,6 +107,9 @@ class Stdio(Protocol):
     async def make(self, id: str, output: Output) -> None:
         """FIFOs made, kept and being copied to the log. After a restart: taken up where the last engine stopped."""
 
+    async def drain(self, id: str) -> None:
+        """The process has ended: wait until all that it said is copied, and its shim holds nothing any more."""
+
     async def drop(self, id: str) -> None:
         """Copy what is left, end every channel, then close and remove the FIFOs."""
 

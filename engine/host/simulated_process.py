@@ -53,6 +53,9 @@ class SimulatedStdio(Port):
     async def make(self, id: str, output: Output) -> None:
         self.world.pipes.add(id)
 
+    async def drain(self, id: str) -> None:
+        return
+
     async def drop(self, id: str) -> None:
         self.world.pipes.discard(id)
         for channel in self.world.channels.pop(id, ()):

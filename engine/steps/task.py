@@ -149,6 +149,8 @@ class CreateTask(Step[Host, Container]):
         return replace(c, state=replace(c.state, pid=pid))
 
     async def undo(self, host: Host, c: Container) -> Container:
+        if not alive(await host.tasks.look(c.id)):
+            await host.stdio.drain(c.id)  # a deleted task's shim waits for no reader
         await host.tasks.delete(c.id)
         await host.cgroups.thaw(c.id)  # where its shim was killed too, what is frozen has still to die
         await host.cgroups.drop(c.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from engine.client import Client
 from engine.model.container import Container
@@ -20,6 +21,10 @@ WORDY = f"i=0; while [ $i -lt {LINES} ]; do echo out $i; echo err $i >&2; i=$((i
 MUCH = 8_000
 """Lines: more than one pipe holds, less than the two with the shim between them, so that their writer can end unread."""
 TALK = f"i=0; while [ $i -lt {MUCH} ]; do echo line $i; i=$((i+1)); done"
+ROTATING = {"max-size": "2k", "max-file": "1000"}
+"""A log that takes its time, because each of its many files gets another name with every 2 kB."""
+SHIM_SECONDS = 2.0
+"""How long a shim waits for the reader of its last output."""
 WAITING = f"echo begun; until [ -e /go ]; do sleep 0.02; done; {TALK}; exit 3"
 """Says little, waits for a file, says much, and ends."""
 
@@ -33,9 +38,9 @@ def numbered(word: str, count: int) -> list[str]:
     return [f"{word} {number}" for number in range(count)]
 
 
-async def waiting(client: Client) -> Container:
+async def waiting(client: Client, host_config: dict[str, Any] | None = None) -> Container:
     """A container that has begun, and whose `/go` is not there yet."""
-    await run(client, "web", {"Image": "busybox", "Cmd": ["sh", "-c", WAITING]})
+    await run(client, "web", {"Image": "busybox", "Cmd": ["sh", "-c", WAITING], "HostConfig": host_config or {}})
     c = await client.inspect("web")
     async for line in client.logs("web", follow=True):
         assert line.log == b"begun\n"
@@ -76,6 +81,27 @@ async def test_it_ends_while_no_engine_lives(spawn_engine: SpawnEngine) -> None:
     async with engine.client() as client:
         assert await client.wait("web") == 3
         assert (await client.inspect("web")).status is Status.EXITED
+    assert (await Docker(engine)("logs", "web")).out.splitlines() == ["begun", *numbered("line", MUCH)]
+
+
+async def test_killed_while_the_last_lines_are_written(spawn_engine: SpawnEngine) -> None:
+    """The shim still has lines to hand over then; one that is told to go waits only 2 s for somebody who reads them."""
+    engine = await spawn_engine()
+    async with engine.client() as client:
+        c = await waiting(client, {"LogConfig": {"Type": "json-file", "Config": ROTATING}})
+    await engine.kill9()
+    go(c)
+    await until(lambda: not Path(f"/proc/{c.state.pid}").exists())
+    await engine.launch()
+    directory = Path(engine.root, "containers", c.id)
+    await until(lambda: '"Status": "exited"' in (directory / "config.v2.json").read_text())
+    await engine.kill9()
+    written = sum(path.read_text().count("\n") for path in directory.glob("*-json.log*"))
+    assert written < MUCH, "killed too late to show anything"
+    await asyncio.sleep(1.5 * SHIM_SECONDS)
+    await engine.start()
+    async with engine.client() as client:
+        assert await client.wait("web") == 3
     assert (await Docker(engine)("logs", "web")).out.splitlines() == ["begun", *numbered("line", MUCH)]
 
 

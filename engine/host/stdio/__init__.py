@@ -43,7 +43,7 @@ class KernelStdio:
     """The port `Stdio` on the real kernel. Its thread starts with the first container."""
 
     def __init__(self, root: str, exec_root: str, *, patience: float = 2.0) -> None:
-        """`patience`: seconds that `drop` waits for the end of output whose pipe a left-over process still holds open."""
+        """`patience`: seconds of silence to wait for the end of output whose pipe a left-over process still holds open."""
         self._root = root
         self._dir = os.path.join(exec_root, "stdio")
         self._exec_dir = os.path.join(exec_root, "execs")
@@ -75,6 +75,11 @@ class KernelStdio:
             finally:
                 self._forget_idle(id)
 
+    async def drain(self, id: str) -> None:
+        """See `Stdio.drain`. Raises `HostFailed` when the log cannot take what is left."""
+        if id in self._open:
+            await self._its_copier().drain(self._open[id].copy, self._patience)
+
     async def drop(self, id: str) -> None:
         """See `Stdio.drop`. Raises `HostFailed` when the log cannot take what is left; then all is left as it was."""
         note = await short(place.read_note, self._directory(id)) or Note()
@@ -82,7 +87,7 @@ class KernelStdio:
             await self._take_up(id, note)
         if id in self._open:
             copy, growth = self._open[id]
-            await self._its_copier().finish(copy, self._patience)
+            await self._its_copier().drain(copy, self._patience, close=True)
             del self._open[id]
             growth.close()
             if copy.log:

@@ -15,6 +15,8 @@ from engine.host.stdio.stdin import Stdin
 
 LIMIT: Final = 1024 * 1024
 """Bytes that wait for a client before the container waits for it."""
+LAST: Final = 4 * LIMIT
+"""The same at its end, when a shim that holds the rest would not wait as long as a client may."""
 
 OVERHEAD: Final = 256
 """Bytes that a piece costs besides its own: a process that writes letter by letter must not fill the memory."""
@@ -94,9 +96,8 @@ class Audience:
         for channel in self.channels:
             channel.send(stream, data)
 
-    @property
-    def full(self) -> bool:
-        return any(channel.waiting >= LIMIT for channel in self.channels)
+    def full(self, limit: int = LIMIT) -> bool:
+        return any(channel.waiting >= limit for channel in self.channels)
 
     @property
     def waited_for(self) -> bool:

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from engine.host.stdio.channel import LAST, LIMIT
 from engine.host.stdio.copying import Copy
 from engine.host.stdio.spool import Spool
 from engine.host.threads import short
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 RETRY: Final = 1.0
 """Seconds between two tries of a log that cannot be written."""
+LONGEST: Final = 30.0
+"""Seconds to copy what still comes after a container's end: somebody may have left a process that never falls silent."""
 
 
 class Copier:
@@ -54,9 +57,12 @@ class Copier:
         """Copy from now on."""
         await self.ask(lambda: self._add(copy))
 
-    async def finish(self, copy: Copy, patience: float) -> None:
-        """Copy until both streams have ended, at most `patience` seconds, then close. After `HostFailed` the copy goes on."""
-        await asyncio.wrap_future(await self.ask(lambda: self._finish(copy, patience)))
+    async def drain(self, copy: Copy, patience: float, *, close: bool = False) -> None:
+        """Copy until both streams have ended, or nothing has come for `patience` seconds; `close`: then go no further.
+
+        After `HostFailed` the copy goes on.
+        """
+        await asyncio.wrap_future(await self.ask(lambda: self._drain(copy, patience, close)))
 
     async def close(self) -> None:
         """Stop. What is not copied stays where it is, for the next engine."""
@@ -139,7 +145,7 @@ class Copier:
         except OSError as error:
             self._refused(copy, error)
             return
-        if copy.audience.full:
+        if copy.audience.full(LAST if copy.finished else LIMIT):
             self._hold(copy)
         elif not copy.finished:
             if moved == 0:
@@ -154,6 +160,7 @@ class Copier:
             self._again.discard(fd)
         else:
             self._again.add(fd)
+            self._wait_longer(copy)
 
     def _hold(self, copy: Copy) -> None:
         """A client is slow: take no more from the container until there is room, or, at its end, only what is left."""
@@ -222,15 +229,17 @@ class Copier:
             else:
                 self._retry(copy)
 
-    def _finish(self, copy: Copy, patience: float) -> Future[None]:
+    def _drain(self, copy: Copy, patience: float, close: bool) -> Future[None]:
         finished = copy.finished = Future()
+        copy.closing, copy.patience, copy.give_up = close, patience, time.monotonic() + max(patience, LONGEST)
         if self._retry(copy):
-            if copy.audience.waited_for:
-                self._end(copy)
-            else:
-                self._due[copy] = time.monotonic() + patience
-                self._again.update(spool.fifo for spool in copy.spools)
+            self._watch_all(copy)
+            self._wait_longer(copy)
+            self._again.update(spool.fifo for spool in copy.spools)
         return finished
+
+    def _wait_longer(self, copy: Copy) -> None:
+        self._due[copy] = min(time.monotonic() + copy.patience, copy.give_up)
 
     def _end(self, copy: Copy) -> None:
         try:
@@ -244,10 +253,14 @@ class Copier:
         for spool in copy.spools:
             self._unwatch(spool)
         self._due.pop(copy, None)
-        self._copies.discard(copy)
-        copy.close()
-        if copy.finished:
-            copy.finished.set_result(None)
+        finished, copy.finished = copy.finished, None
+        if copy.closing:
+            self._copies.discard(copy)
+            copy.close()
+        else:
+            self._watch_all(copy)
+        if finished:
+            finished.set_result(None)
 
     def _stop(self) -> None:
         self._stopping = True

@@ -47,6 +47,10 @@ class Copy:
         """The log could not be written, and is to be tried again."""
         self.trouble = ""
         self.finished: Future[None] | None = None
+        """Somebody waits for the end of the streams: while something comes every `patience` seconds, never past `give_up`."""
+        self.patience = self.give_up = 0.0
+        self.closing = False
+        """After that end nothing further is copied."""
         self.closed = False
         self.spools: list[Spool] = []
         self._cursor = -1

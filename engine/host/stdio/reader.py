@@ -75,14 +75,14 @@ class Reader:
                         return
                     if not self._query.since or line.time >= self._query.since:
                         yield line
-                self._open.pop(0).file.close()
+                self._open.pop(0).close()
                 if not self._open and self._growth and (following := await short(self._files.open_after, file.generation)):
                     self._open.append(following)
         finally:
             if self._growth:
                 self._growth.leave(more)
             for file in self._open:
-                file.file.close()
+                file.close()
 
     async def _begin(self) -> None:
         """Open the files and, for the last `tail` lines, find where they begin."""
@@ -90,7 +90,7 @@ class Reader:
         if self._query.since:
             oldest = self._query.since.timestamp() - 1  # file times are coarse
             while len(self._open) > 1 and self._open[0].changed < oldest:
-                self._open.pop(0).file.close()
+                self._open.pop(0).close()
         left = self._query.tail
         if left is None:
             return
@@ -100,7 +100,7 @@ class Reader:
             left -= found
             if left == 0:
                 while self._open[0] is not file:
-                    self._open.pop(0).file.close()
+                    self._open.pop(0).close()
                 return
 
     async def _unpack(self, file: Opened) -> None:

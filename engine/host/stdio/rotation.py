@@ -44,9 +44,14 @@ class Opened:
     """When it was last written to, in seconds since 1970."""
     offset: int = 0
     """Where to read on."""
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+        self.file.close()
 
     def unpack(self, directory: str) -> None:
-        """From here on it is a plain file without a name. Raises `OSError`."""
+        """From here on it is a plain file without a name, in a thread that may be the last to care. Raises `OSError`."""
         if self.packed:
             with tempfile.TemporaryFile(dir=directory) as plain, self.file, gzip.GzipFile(fileobj=self.file) as packed:
                 try:
@@ -56,6 +61,8 @@ class Opened:
                     raise OSError(errno.EIO, f"the compressed log is damaged: {error}") from error
                 plain.flush()
                 self.file, self.packed, self.size = FileIO(os.dup(plain.fileno())), False, plain.tell()
+                if self.closed:
+                    self.file.close()
 
 
 class LogFiles:

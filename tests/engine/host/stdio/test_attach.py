@@ -187,7 +187,7 @@ async def test_a_process_that_writes_as_fast_as_it_can_before_a_sleeping_client_
     sleeper = stdio.attach(ID)
     loud = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exec yes > {fifos(stdio)[0]}")
     try:
-        while not stdio._consoles[ID].audience.full:
+        while not stdio._consoles[ID].audience.full():
             await asyncio.sleep(0.001)
         await stdio.look(ID)  # the copier has answered, so it has stopped taking
         assert isinstance(sleeper, Attached)
@@ -209,6 +209,21 @@ async def test_the_end_of_a_container_does_not_wait_for_a_client_and_nothing_is_
         written = await waits_for_somebody(stdio, pipe)
     finally:
         os.close(pipe)
+    await stdio.drop(ID)
+    assert len((await heard(channel))["stdout"]) == written == len(await output(stdio))
+
+
+async def test_what_is_still_on_its_way_at_the_end_waits_for_no_client(make: Make) -> None:
+    stdio = make()
+    await make_it(stdio)
+    channel = stdio.attach(ID)
+    written = 2 * LIMIT
+    writing = asyncio.create_task(shell(f"head -c {written} /dev/zero > {fifos(stdio)[0]}"))
+    while not stdio._consoles[ID].audience.waited_for:
+        await asyncio.sleep(0.001)
+    assert not writing.done()
+    await stdio.drain(ID)
+    await writing
     await stdio.drop(ID)
     assert len((await heard(channel))["stdout"]) == written == len(await output(stdio))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,55 @@ async def test_the_drop_waits_for_the_last_writer(make: Make) -> None:
         os.close(held)
     await dropping
     assert await output(stdio) == b"late\nlater\n"
+
+
+async def test_drained_it_has_all_that_was_said_and_copies_what_still_comes(make: Make) -> None:
+    stdio = make()
+    await stdio.drain(ID)
+    await make_it(stdio)
+    held = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
+    draining = asyncio.create_task(stdio.drain(ID))
+    try:
+        os.write(held, b"late\n")
+        await follow_until(stdio, b"late\n")
+        assert not draining.done()
+        os.write(held, b"later")
+    finally:
+        os.close(held)
+    await draining
+    assert await output(stdio) == b"late\nlater"
+    await asyncio.to_thread(write, fifos(stdio)[0], b"again\n")
+    await follow_until(stdio, b"again\n")
+    await stdio.drain(ID)
+    await stdio.drop(ID)
+    assert await output(stdio) == b"late\nlateragain\n"
+
+
+async def test_the_end_is_waited_for_as_long_as_something_comes(make: Make) -> None:
+    stdio = make(patience=0.2)
+    await make_it(stdio)
+    writing = asyncio.create_task(shell(f"for i in 1 2 3 4 5 6; do sleep 0.1; echo $i; done > {fifos(stdio)[0]}"))
+    await follow_until(stdio, b"1\n")
+    await stdio.drain(ID)
+    assert await output(stdio) == b"1\n2\n3\n4\n5\n6\n"
+    await writing
+
+
+async def test_a_left_over_process_that_never_falls_silent_is_not_waited_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copier, "LONGEST", 0.3)
+    stdio = make(patience=0.2)
+    await make_it(stdio)
+    loud = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exec yes > {fifos(stdio)[0]}")
+    try:
+        await follow_until(stdio, b"y\n")
+        await stdio.drain(ID)
+        await stdio.drop(ID)
+        assert await loud.wait() == -signal.SIGPIPE  # nobody reads any more
+    finally:
+        with suppress(ProcessLookupError):
+            loud.kill()
 
 
 # Reading
