@@ -86,7 +86,7 @@ def main() -> None:
         return push(self, data)
 
     def fetch(self: Growing, chunk: bytes) -> None:
-        ear.hear("keep what was fetched")
+        ear.hear("keep more of a blob" if self.have else "keep what was fetched")
         append(self, chunk)
 
     setattr(Feed, "push", feed)  # noqa: B010 - no change that Python tells of

@@ -40,7 +40,12 @@ TOP = [
 """Three layers on busybox's."""
 HAD = {"busybox:latest", "kept:1"}
 """Names of the images that were there before."""
-FEED, FETCH, COMMIT = "feed the unpacker", "keep what was fetched", "os.rename image/overlay2/layerdb/tmp/ID"
+FEED, FETCH, MORE, COMMIT = (
+    "feed the unpacker",
+    "keep what was fetched",
+    "keep more of a blob",
+    "os.rename image/overlay2/layerdb/tmp/ID",
+)
 Work = Callable[[], Awaitable[object]]
 
 
@@ -185,7 +190,7 @@ async def test_pull(engine: Dying, layers: list[bytes], registries: Registries, 
             heard = await engine.rehearse(pull)
             own = [label for label in heard if not label.startswith(("open overlay2", "os.mkdir", "os.symlink"))]
             own = [label for label in own if "/layerdb/" not in label or label == COMMIT]
-            points = last_of_each(own, FETCH, FEED, COMMIT)
+            points = last_of_each(own, FETCH, MORE, FEED, COMMIT)
             await engine.remove(f"{server.name}/web:1")
             big = f"/v2/web/blobs/{digest(layers[2])}"
             part = Path(engine.place.root, "tmp/pull", digest(layers[2])[7:] + ".part")
@@ -205,7 +210,7 @@ async def test_pull(engine: Dying, layers: list[bytes], registries: Registries, 
                     reused += kept < len(layers[2])
                 assert f"{server.name}/web:1" in await engine.consistent() and not list(part.parent.iterdir())
                 await engine.remove(f"{server.name}/web:1")
-    assert len(points) > 8 and reused, points
+    assert len(points) > 8 and reused >= sum(label == MORE for _, label in points) > 0, points
 
 
 @pytest.mark.parametrize("standing", [False, True], ids=["", "under a container"])

@@ -100,7 +100,7 @@ def translate(code: grpc.StatusCode, details: str, doing: str) -> EngineError:
     """gRPC's error as ours. What comes from the runtime has the code UNKNOWN and a text."""
     message = f"cannot {doing}: {details or code.name}"
     match code:
-        case grpc.StatusCode.NOT_FOUND:
+        case grpc.StatusCode.NOT_FOUND if "no such file or directory" not in details:  # a file of a bundle is none of ours
             return NotFound(message)
         case grpc.StatusCode.ALREADY_EXISTS:
             return Conflict(message)

@@ -109,6 +109,11 @@ class Remains:
         if await short(state.exists):
             await delete(self._runc_root, id)
 
+    def spoil(self, id: str, refusal: str) -> bool:
+        """Was a creation refused because of an earlier one's bundle: still there, or just now cleared away under this one?"""
+        starting = "failed to start shim" in refusal or str(self._bundles / id) in refusal
+        return "file exists" in refusal or (starting and "no such file or directory" in refusal)
+
     async def clear_bundle(self, id: str) -> None:
         """Remove the bundle that containerd has given up on: without the file `runtime` its own cleaning fails, for good."""
         await short(_remove_bundle, self._bundles / id)

@@ -193,7 +193,7 @@ class ContainerdTasks:
                     return task.pid  # made by an engine that died before it heard of it
                 await self.delete(id)
             except HostFailed as error:
-                if "file exists" not in error.message:
+                if not self._remains.spoil(id, error.message):
                     raise cannot_run(error) from error
             if asyncio.get_running_loop().time() > give_up:
                 if cleared:

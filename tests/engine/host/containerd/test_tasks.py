@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from grpc import StatusCode
 
 from engine.host import Exit, Pipes
 from engine.host.cgroups import KernelCgroups
+from engine.host.containerd.client import translate
 from engine.host.containerd.process import started
 from engine.host.containerd.shims import socket_of
 from engine.host.containerd.tasks import ContainerdTasks
-from engine.model.errors import CannotRun, NotFound
+from engine.model.errors import CannotRun, HostFailed, NotFound
 
 from .kit import Kit, shim_of
 
@@ -264,6 +266,25 @@ async def test_create_after_an_engine_was_killed_in_it(kit: Kit, milliseconds: f
     assert await kit.tasks.create(id, Pipes()) == await kit.pid(id)
     await kit.tasks.start(id)
     assert (await kit.tasks.wait(id)).status == 5
+
+
+@pytest.mark.parametrize(
+    ("refusal", "spoilt"),
+    [
+        ("failed to start shim: mkdir {bundle}: file exists", True),
+        ("failed to start shim: start failed: io.containerd.runc.v2: getwd: no such file or directory: exit status 1", True),
+        ("failed to start shim: start failed: : fork/exec /usr/bin/containerd-shim-runc-v2: no such file or directory", True),
+        ("failed to create shim task: open {bundle}/options.json: no such file or directory: not found", True),
+        ("failed to create shim task: OCI runtime create failed: exec /x: no such file or directory: unknown", False),
+        ('runtime "io.containerd.runc.v2" binary not installed "containerd-shim-runc-v2": file does not exist', False),
+    ],
+)
+async def test_what_containerd_says_while_it_clears_an_earlier_creation_away(kit: Kit, refusal: str, spoilt: bool) -> None:
+    id = "0" * 64
+    bundle = Path(kit.address).parent / "state/io.containerd.runtime.v2.task/longshore" / id
+    error = translate(StatusCode.NOT_FOUND if "not found" in refusal else StatusCode.UNKNOWN, refusal.format(bundle=bundle), "")
+    assert isinstance(error, HostFailed)
+    assert kit.tasks._remains.spoil(id, error.message) is spoilt
 
 
 async def test_create_over_a_bundle_that_containerd_has_given_up_on(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
