@@ -13,17 +13,30 @@ IPv6's `conf/<interface>/forwarding` is never touched: it forwards nothing, and 
 learned from a router, on all interfaces.
 
 What a switch was before is kept in a file, and in the bridge's ifalias for the other engines of this host: the second engine
-finds an uplink that the first has opened, and whoever leaves last gives it back. Blocking calls of microseconds.
+finds an uplink that the first has opened, and whoever leaves last gives it back. They take turns (`turn`): one that has read
+what the others say and not yet said so itself would not be seen by one that leaves. Blocking calls of microseconds.
 """
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import msgspec
+
+log = logging.getLogger(__name__)
+
+LOCK: Final = "/proc/sys/net/ipv4/route/flush"
+"""Locked by the engine whose turn it is (flock(2)), and never written to: it is there already, one in each network namespace,
+and only root may open it. A lock file of our own would stay behind."""
+TURN_SECONDS: Final = 5.0
+"""A turn takes milliseconds. An engine that takes longer is stopped, in a debugger perhaps, and is waited for no longer."""
 
 ALIAS = "longshore network"
 ALIAS_SIZE = 255
@@ -121,6 +134,31 @@ class Forwarding:
         with open(self._path + ".tmp", "wb") as file:
             file.write(msgspec.json.encode(_Kept(_boot(), bridges)))
         os.replace(self._path + ".tmp", self._path)
+
+
+@asynccontextmanager
+async def turn() -> AsyncIterator[None]:
+    """Whatever reads and changes switches or aliases, by one engine of this host at a time. Raises `OSError`."""
+    clock = asyncio.get_running_loop().time
+    give_up = clock() + TURN_SECONDS
+    fd = os.open(LOCK, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        while not _taken(fd):
+            if clock() > give_up:
+                log.warning("another engine has held %s for %g s; going on without it", LOCK, TURN_SECONDS)
+                break
+            await asyncio.sleep(0.002)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _taken(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def uplink_switches(ipv4: Iterable[str], ipv6: Iterable[str]) -> list[str]:

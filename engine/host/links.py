@@ -16,7 +16,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 from pyroute2 import AsyncIPRoute
 
-from engine.host import bell, bridges, cables, interfaces, ranges, rtnetlink
+from engine.host import bell, bridges, cables, forwarding, interfaces, ranges, rtnetlink
 from engine.host.bell import Bell
 from engine.host.forwarding import Forwarding
 from engine.host.netns import inode, inside
@@ -57,8 +57,8 @@ class KernelLinks:
         A bridge that a person has made is used where the network's options name it: it gets our addresses besides its own and
         is not removed. Raises `HostFailed` when the name belongs to any other link that is not ours.
         """
-        async with self._making:
-            with doing(f"make the bridge {network.bridge}"):
+        with doing(f"make the bridge {network.bridge}"):
+            async with self._making, forwarding.turn():
                 link = (await self._look())[0].get(network.bridge)
                 if link and not (bridges.is_ours(link, network) or bridges.is_usable(link, network)):
                     raise cables.stranger(network.bridge, f"choose another name with {bridges.naming(network)}, or remove")
@@ -70,12 +70,12 @@ class KernelLinks:
                 await short(bridges.set_up, links[network.bridge], network, addresses)
                 await self._note(links, network)
                 await short(self._forwarding.open)
-            self._made[network.bridge] = network
+                self._made[network.bridge] = network
 
     async def drop_bridge(self, network: Network) -> None:
         """The bridge away, and the uplinks' forwarding as it was."""
-        async with self._making:
-            with doing(f"remove the bridge {network.bridge}"):
+        with doing(f"remove the bridge {network.bridge}"):
+            async with self._making, forwarding.turn():
                 links, addresses = await self._look()
                 if link := links.get(network.bridge):
                     await short(bridges.drop, link, network, addresses)
@@ -100,8 +100,8 @@ class KernelLinks:
         silent = self._forwarding.silent and await short(self._forwarding.fallen)
         if rings == self._refreshed_at and not silent:
             return
-        async with self._making:
-            with doing("switch forwarding on"):
+        with doing("switch forwarding on"):
+            async with self._making, forwarding.turn():
                 links, _ = await self._look()
                 for name in self._made.keys() & links.keys():
                     await self._note(links, self._made[name])

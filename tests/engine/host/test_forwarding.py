@@ -17,7 +17,7 @@ from engine.host.links import KernelLinks
 from engine.host.netns import KernelNetns, configure
 from engine.host.tools import ask, tell
 from engine.model.errors import HostFailed
-from engine.model.network import INHIBIT_IPV4, NAME
+from engine.model.network import INHIBIT_IPV4, NAME, Network
 from tests.engine.host.wiring import connect, endpoint, network, reaches
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -86,6 +86,35 @@ async def test_the_last_of_two_engines_gives_the_uplink_back(links: KernelLinks,
     assert read("up0") == "1"
     await other.drop_bridge(network("lst1", 31))
     assert read("up0") == "0"
+
+
+@pytest.mark.usefixtures("outside")
+async def test_engines_that_come_and_go_at_once_give_the_uplink_back(links: KernelLinks, tmp_path: Path) -> None:
+    async def come_and_go(links: KernelLinks, network: Network) -> None:
+        for _ in range(20):
+            await links.make_bridge(network)
+            assert read("up0") == "1"
+            await links.drop_bridge(network)
+
+    await asyncio.gather(come_and_go(links, network()), come_and_go(KernelLinks(str(tmp_path)), network("lst1", 31)))
+    assert read("up0") == "0"
+
+
+async def test_an_engine_waits_for_its_turn(links: KernelLinks) -> None:
+    async with forwarding.turn():
+        making = asyncio.create_task(links.make_bridge(network()))
+        await asyncio.sleep(0.1)
+        assert not making.done() and "lst0" not in await shown("link")
+    await making
+
+
+async def test_a_turn_that_does_not_end_is_not_waited_for(
+    links: KernelLinks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(forwarding, "TURN_SECONDS", 0.05)
+    async with forwarding.turn():
+        await links.make_bridge(network())
+    assert "going on without it" in caplog.text
 
 
 @pytest.mark.usefixtures("outside")
