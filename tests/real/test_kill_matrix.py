@@ -78,7 +78,6 @@ class StandingEngine:
         while not self.there.exists():
             if work.done():
                 work.result()
-                # `exited` comes about after the request; give it the time it takes.
                 return False
             await asyncio.sleep(0.005)
         return True
@@ -299,8 +298,8 @@ async def test_killed_with_containerd_and_shims(place_engine: Callable[[], Engin
     assert at >= 3
 
 
-async def command(client: Client) -> None:
-    """A command run inside, to its end."""
+async def command(place: EngineProcess, client: Client) -> None:
+    """A command run inside, to its end, and until nothing of it is left: that comes after its last word."""
     exec_id = await client.exec_create("web", {"Cmd": ["sh", "-c", "echo ahoy; sleep 0.2"], "AttachStdout": True})
     stream = await client.exec_start(exec_id)
     assert stream
@@ -309,6 +308,8 @@ async def command(client: Client) -> None:
             pass
     finally:
         await stream.close()
+    while list(Path(place.run, "execs").glob("*")):
+        await asyncio.sleep(0.01)
 
 
 async def test_killed_while_a_command_runs_inside(place_engine: Callable[[], EngineProcess]) -> None:
@@ -324,7 +325,7 @@ async def test_killed_while_a_command_runs_inside(place_engine: Callable[[], Eng
     while True:
         async with place.client() as client:
             engine.stand.write_text(str(at))
-            work = asyncio.create_task(command(client))
+            work = asyncio.create_task(command(place, client))
             stood = await engine.stands(work)
             if stood:
                 await place.kill9()
@@ -339,7 +340,7 @@ async def test_killed_while_a_command_runs_inside(place_engine: Callable[[], Eng
             async with asyncio.timeout(30):
                 while list(Path(place.run, "execs").glob("*")) or len((await client.top("web")).processes) != 2:
                     await asyncio.sleep(0.05)
-            await command(client)
+            await command(place, client)
         at += 1
     assert at >= 3, f"killed only {at} times"
 
