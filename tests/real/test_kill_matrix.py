@@ -298,6 +298,11 @@ async def test_killed_with_containerd_and_shims(place_engine: Callable[[], Engin
     assert at >= 3
 
 
+def execs(place: EngineProcess) -> list[Path]:
+    """What commands inside have left, or still need."""
+    return list(Path(place.run, "execs").glob("*"))
+
+
 async def command(place: EngineProcess, client: Client) -> None:
     """A command run inside, to its end, and until nothing of it is left: that comes after its last word."""
     exec_id = await client.exec_create("web", {"Cmd": ["sh", "-c", "echo ahoy; sleep 0.2"], "AttachStdout": True})
@@ -308,7 +313,7 @@ async def command(place: EngineProcess, client: Client) -> None:
             pass
     finally:
         await stream.close()
-    while list(Path(place.run, "execs").glob("*")):
+    while execs(place):
         await asyncio.sleep(0.01)
 
 
@@ -338,7 +343,7 @@ async def test_killed_while_a_command_runs_inside(place_engine: Callable[[], Eng
         async with place.client() as client:
             assert await client.inspect("web") == before
             async with asyncio.timeout(30):
-                while list(Path(place.run, "execs").glob("*")) or len((await client.top("web")).processes) != 2:
+                while execs(place) or len((await client.top("web")).processes) != 2:
                     await asyncio.sleep(0.05)
             await command(place, client)
         at += 1

@@ -6,12 +6,14 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.host.stdio import copier
+from engine.host.stdio import KernelStdio, copier
 from engine.host.syscalls import MNT_DETACH, mount, umount2
 from engine.host.things import LogQuery
 from engine.model.errors import HostFailed
@@ -144,19 +146,24 @@ async def test_a_left_over_process_that_holds_the_pipe_does_not_hold_up_the_drop
     assert await output(stdio) == b"a line\nand a half"
 
 
-async def test_the_drop_waits_for_the_last_writer(make: Make) -> None:
-    stdio = make()
-    await make_it(stdio)
+async def end_with_a_late_writer(stdio: KernelStdio, end: Callable[[str], Coroutine[Any, Any, None]], last: bytes) -> None:
+    """`end` is under way when a line comes, and not over before the writer has gone, after its last words."""
     held = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
-    dropping = asyncio.create_task(stdio.drop(ID))
+    ending = asyncio.create_task(end(ID))
     try:
         os.write(held, b"late\n")
         await follow_until(stdio, b"late\n")
-        assert not dropping.done()
-        os.write(held, b"later\n")
+        assert not ending.done()
+        os.write(held, last)
     finally:
         os.close(held)
-    await dropping
+    await ending
+
+
+async def test_the_drop_waits_for_the_last_writer(make: Make) -> None:
+    stdio = make()
+    await make_it(stdio)
+    await end_with_a_late_writer(stdio, stdio.drop, b"later\n")
     assert await output(stdio) == b"late\nlater\n"
 
 
@@ -164,16 +171,7 @@ async def test_drained_it_has_all_that_was_said_and_copies_what_still_comes(make
     stdio = make()
     await stdio.drain(ID)
     await make_it(stdio)
-    held = await asyncio.to_thread(os.open, fifos(stdio)[0], os.O_WRONLY)
-    draining = asyncio.create_task(stdio.drain(ID))
-    try:
-        os.write(held, b"late\n")
-        await follow_until(stdio, b"late\n")
-        assert not draining.done()
-        os.write(held, b"later")
-    finally:
-        os.close(held)
-    await draining
+    await end_with_a_late_writer(stdio, stdio.drain, b"later")
     assert await output(stdio) == b"late\nlater"
     await asyncio.to_thread(write, fifos(stdio)[0], b"again\n")
     await follow_until(stdio, b"again\n")
